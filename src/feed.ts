@@ -58,6 +58,8 @@ export interface LiveSubscription {
   next(): Promise<LiveMessage>;
   /** The cursor behind what `next` has given so far. */
   readonly cursor: string;
+  /** Aborted when the hub ended it, so that a transport that is stuck in a write can let go; the reason is an {@link EndReason}. */
+  readonly ended: AbortSignal;
   /** Ends it from the subscriber's side, at once, also while a `next` waits (which then gives `end`). Harmless twice. */
   close(): void;
 }

@@ -72,6 +72,8 @@ export type AggregateMessage =
 /** Like a `LiveSubscription`, of windows. */
 export interface AggregateSubscription {
   next(): Promise<AggregateMessage>;
+  /** Aborted when the hub ended it, as in `LiveSubscription`. */
+  readonly ended: AbortSignal;
   close(): void;
 }
 
