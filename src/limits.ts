@@ -52,7 +52,11 @@ export const IN_FLIGHT_EVENTS_MAX = 50_000;
 export const IN_FLIGHT_BYTES_MAX = 64 * MEBIBYTE;
 /** Events of one commit: beyond a few thousand a larger group is hardly cheaper, and everyone waits for it. */
 export const COMMIT_EVENTS_MAX = 4_096;
+/** Groups handed to the store at once; a second one keeps the writer busy while the first one's answers go out. */
+export const COMMITS_IN_FLIGHT_MAX = 2;
 export const SQLITE_BUSY_TIMEOUT_MS = 5 * SECOND_MS;
+/** Events the memory store holds; each takes about half a kilobyte. */
+export const MEMORY_STORE_EVENTS_MAX = 1_000_000;
 /** Rows not yet in the secondary indexes and histograms; they are scanned by every query, so they stay few. */
 export const INDEX_BACKLOG_ROWS_MAX = 8_192;
 
@@ -62,6 +66,12 @@ export const SUBSCRIBER_QUEUE_BYTES_MAX = MEBIBYTE;
 /** A subscriber that takes nothing for so long is ended. */
 export const SUBSCRIBER_STALL_MS = 30 * SECOND_MS;
 export const STREAM_KEEP_ALIVE_MS = 15 * SECOND_MS;
+/** Rows that wait for a subscriber of windows; newer states of a row replace older ones. */
+export const AGGREGATE_SUBSCRIBER_ROWS_MAX = 10_000;
+/** Windows that may wait to be read again for the subscribers of windows. */
+export const AGGREGATE_CHANGED_WINDOWS_MAX = 100_000;
+/** Windows read again in one tick; the rest waits for the next. */
+export const AGGREGATE_WINDOWS_PER_TICK_MAX = 1_000;
 /** Rows of the log read at once by the tail and by a subscriber that catches up. */
 export const LOG_PAGE_EVENTS = 512;
 /** Subscribers a thread; each costs a queue and a socket. */
