@@ -1,6 +1,12 @@
 /** The live feed: one tail of the log a thread, and a bounded queue per subscriber. */
+import { getLogger } from "@logtape/logtape";
+import { HubError } from "./errors.ts";
 import type { Event } from "./event.ts";
-import type { ResetReason, Start } from "./stream.ts";
+import { LOG_PAGE_EVENTS, SUBSCRIBERS_MAX } from "./limits.ts";
+import type { EventStream, LogEntry, LogPage, Position, ResetReason, Start } from "./stream.ts";
+import { batchOf, Subscriber, type SubscriberHost } from "./subscriber.ts";
+
+const log = getLogger(["eventhub", "feed"]);
 
 /** What a subscriber wants; what is missing does not restrict. */
 export interface LiveFilter {
@@ -23,10 +29,15 @@ export type EndReason = "slow_consumer" | "shutdown" | "revoked" | "expired_cred
  */
 export class LiveBatch {
   readonly events: readonly LiveEvent[];
+  /** About how much memory it holds, for the bounds of queues. */
+  readonly bytes: number;
   readonly #encoded = new Map<string, unknown>();
 
   constructor(events: readonly LiveEvent[]) {
     this.events = events;
+    let bytes = 0;
+    for (const { event } of events) bytes += 300 + event.userId.length + (event.properties?.length ?? 0);
+    this.bytes = bytes;
   }
 
   /** The batch in a format; `encoder` runs at the first call for that format name, and its result is shared. */
@@ -69,4 +80,168 @@ export interface SubscribeOptions {
   readonly tenant: string;
   readonly start: Start;
   readonly filter: LiveFilter;
+}
+
+/** One tail of the log, read once for all subscribers of a thread; it stops while nobody listens. */
+export class Feed {
+  readonly #stream: EventStream;
+  readonly #now: () => number;
+  readonly #all = new Set<Subscriber>();
+  /** Subscribers fed by the tail, by their key. */
+  readonly #live = new Map<string, Set<Subscriber>>();
+  /** How far the tail has read; `null` while nobody is fed. */
+  #position: Position | null = null;
+  #dirty = false;
+  #pumping = false;
+  #unwatch: (() => void) | null = null;
+  #closed = false;
+  readonly #host: SubscriberHost;
+
+  constructor(stream: EventStream, options: { now: () => number }) {
+    this.#stream = stream;
+    this.#now = options.now;
+    this.#host = {
+      now: options.now,
+      read: (after, tenant) => stream.read({ after, limit: LOG_PAGE_EVENTS, tenant }),
+      cursor: (tenant, position) => stream.cursor(tenant, position),
+      join: (subscriber) => this.#join(subscriber),
+      leave: (subscriber) => this.#leave(subscriber),
+      remove: (subscriber) => this.#remove(subscriber),
+      failed: (cause) => log.error("The live log could not be read", { cause }),
+    };
+  }
+
+  /** Subscribers now. */
+  get size(): number {
+    return this.#all.size;
+  }
+
+  /** Follows the log. Rejects with `invalid_cursor`, `overloaded` beyond `SUBSCRIBERS_MAX`, or `unavailable`. */
+  async subscribe(options: SubscribeOptions): Promise<LiveSubscription> {
+    if (this.#closed) throw new HubError("unavailable", "Cannot subscribe: the hub is shutting down");
+    if (this.#all.size >= SUBSCRIBERS_MAX) {
+      throw new HubError("overloaded", `Cannot subscribe: there are ${this.#all.size} subscribers already`);
+    }
+    const { tenant, filter } = options;
+    const { position, reset } = await this.#stream.open(tenant, options.start);
+    const subscriber = new Subscriber(this.#host, { tenant, filter, position, reset });
+    if (this.#closed) subscriber.finish("shutdown");
+    else this.#all.add(subscriber);
+    return subscriber;
+  }
+
+  /** Sends keep-alives and ends who does not read; call it about once a second. */
+  tick(): void {
+    const now = this.#now();
+    for (const subscriber of this.#all) subscriber.tick(now);
+  }
+
+  /** Resolves when the tail has handed out everything committed before the call. */
+  async whenIdle(): Promise<void> {
+    const head = await this.#stream.head();
+    while (this.#position !== null && this.#position < head) {
+      this.#wake();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
+  /** Ends every subscription with `shutdown` and its cursor, and takes no new ones. Harmless twice. */
+  close(): void {
+    this.#closed = true;
+    for (const subscriber of [...this.#all]) subscriber.finish("shutdown");
+    this.#rest();
+  }
+
+  #join(subscriber: Subscriber): boolean {
+    if (this.#position === null) {
+      this.#position = subscriber.fed;
+      this.#unwatch = this.#stream.watch(() => this.#wake());
+    } else if (subscriber.fed < this.#position) {
+      return false;
+    }
+    const group = this.#live.get(subscriber.key);
+    if (group === undefined) this.#live.set(subscriber.key, new Set([subscriber]));
+    else group.add(subscriber);
+    this.#wake();
+    return true;
+  }
+
+  #leave(subscriber: Subscriber): void {
+    const group = this.#live.get(subscriber.key);
+    group?.delete(subscriber);
+    if (group?.size === 0) this.#live.delete(subscriber.key);
+    if (this.#live.size === 0) this.#rest();
+  }
+
+  #remove(subscriber: Subscriber): void {
+    this.#all.delete(subscriber);
+    this.#leave(subscriber);
+  }
+
+  #rest(): void {
+    this.#unwatch?.();
+    this.#unwatch = null;
+    this.#position = null;
+  }
+
+  #wake(): void {
+    this.#dirty = true;
+    if (!this.#pumping) void this.#pump();
+  }
+
+  /** Reads on until the end of the log; commits that come meanwhile are seen by one more round. */
+  async #pump(): Promise<void> {
+    this.#pumping = true;
+    try {
+      while (this.#dirty && this.#position !== null) {
+        this.#dirty = false;
+        const from: Position = this.#position;
+        const page = await this.#stream.read({ after: from, limit: LOG_PAGE_EVENTS });
+        // The last subscriber may have gone, or another first one come, while the page was read.
+        if (this.#position !== from) {
+          this.#dirty = true;
+          continue;
+        }
+        this.#hand(page, from);
+        if (!page.caughtUp) this.#dirty = true;
+        // Reading and sending take turns, so that a burst becomes a few large pages.
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    } catch (cause) {
+      log.error("The live log could not be read; its subscribers are ended", { cause });
+      for (const group of [...this.#live.values()]) {
+        for (const subscriber of [...group]) subscriber.finish("unavailable");
+      }
+    } finally {
+      this.#pumping = false;
+    }
+  }
+
+  #hand(page: LogPage, from: Position): void {
+    this.#position = page.position;
+    if (page.reset !== undefined) {
+      // Who is fed by the tail missed something: each announces it on its own walk through the log.
+      for (const group of [...this.#live.values()]) for (const subscriber of [...group]) subscriber.fallBehind();
+      return;
+    }
+    for (const group of [...this.#live.values()]) {
+      let shared: LiveBatch | null | undefined = undefined;
+      for (const subscriber of [...group]) {
+        if (subscriber.fed >= page.position) continue;
+        if (subscriber.fed > from) {
+          subscriber.feed(
+            this.#batch(page.entries.filter((entry) => entry.position > subscriber.fed), subscriber),
+            page.position,
+          );
+        } else {
+          if (shared === undefined) shared = this.#batch(page.entries, subscriber);
+          subscriber.feed(shared, page.position);
+        }
+      }
+    }
+  }
+
+  #batch(entries: readonly LogEntry[], subscriber: Subscriber): LiveBatch | null {
+    return batchOf(entries, subscriber, this.#host.cursor);
+  }
 }

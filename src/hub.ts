@@ -1,10 +1,25 @@
 /** The use cases of Event Hub. Every transport handler is decode → one call here → encode. */
-import type { FieldError } from "./errors.ts";
-import type { Event, Source } from "./event.ts";
-import type { LiveSubscription, SubscribeOptions } from "./feed.ts";
+import { AggregateFeed, withClosed } from "./aggregate_feed.ts";
+import { Batcher } from "./batcher.ts";
+import { decodePageCursor, encodePageCursor } from "./cursor.ts";
+import { type FieldError, HubError } from "./errors.ts";
+import { type Event, type ParseContext, parseEvent, type Source } from "./event.ts";
+import { newEventId } from "./event_id.ts";
+import { Feed, type LiveSubscription, type SubscribeOptions } from "./feed.ts";
+import { AGGREGATE_ROWS_MAX, AGGREGATED_METRICS_MINUTES_MAX, BATCH_EVENTS_MAX, PAGE_EVENTS_MAX } from "./limits.ts";
+import { invalid, outcome, refusal, refused } from "./outcome.ts";
 import type { AggregateRow } from "./rollup.ts";
-import type { EventFilter, EventRange, RecountReport, StoreHealth, Total } from "./storage.ts";
-import type { WindowSize } from "./window.ts";
+import type {
+  AppendStatus,
+  EventFilter,
+  EventRange,
+  EventStore,
+  RecountReport,
+  StoreHealth,
+  Total,
+} from "./storage.ts";
+import type { EventStream } from "./stream.ts";
+import { countWindows, HOUR_MS, MINUTE_MS, type Window, windowOf, type WindowSize } from "./window.ts";
 
 /** Who sends, and over which protocol. */
 export interface Sender {
@@ -77,7 +92,7 @@ export interface AggregateSubscription {
   close(): void;
 }
 
-/** What transports may ask of the hub. Every method rejects with a `HubError`, and only with that. */
+/** What transports may ask of the hub. What is not a `HubError` among the rejections is a fault that they mask. */
 export interface HubApi {
   /**
    * Takes one event. Rejects with `invalid_argument` (all field errors), `conflict`, `overloaded`, `unavailable` or
@@ -120,4 +135,192 @@ export interface HubApi {
 
   /** Whether events can be taken and given now. */
   health(): Promise<StoreHealth>;
+}
+
+/** What the hub is told about its surroundings. */
+export interface HubOptions {
+  readonly store: EventStore;
+  readonly stream: EventStream;
+  /** The clock, milliseconds. */
+  readonly now: () => number;
+  readonly naiveZone: string;
+  readonly maxFutureMs: number;
+  readonly retentionMs: number | null;
+  /** How long an event may wait for its commit. */
+  readonly requestTimeoutMs: number;
+}
+
+/** The hub over a store and a stream. It owns neither: who opened them closes them, after {@link Hub.close}. */
+export class Hub implements HubApi {
+  readonly #options: HubOptions;
+  readonly #batcher: Batcher;
+  readonly #feed: Feed;
+  readonly #aggregateFeed: AggregateFeed;
+
+  constructor(options: HubOptions) {
+    this.#options = options;
+    this.#batcher = new Batcher(options.store, { deadlineMs: options.requestTimeoutMs });
+    this.#feed = new Feed(options.stream, { now: options.now });
+    this.#aggregateFeed = new AggregateFeed(options.store, options.stream, { now: options.now });
+  }
+
+  /** Subscribers of events and of windows now, and events waiting to be stored. */
+  get load(): { readonly subscribers: number; readonly windowSubscribers: number; readonly eventsInFlight: number } {
+    return {
+      subscribers: this.#feed.size,
+      windowSubscribers: this.#aggregateFeed.size,
+      eventsInFlight: this.#batcher.inFlight,
+    };
+  }
+
+  async publish(input: unknown, sender: Sender): Promise<Published> {
+    const parsed = parseEvent(input, this.#context(sender));
+    if (!parsed.ok) throw refused(parsed.errors);
+    const id = parsed.idGiven ? undefined : parsed.event.id;
+    let status: AppendStatus | null;
+    try {
+      status = await this.#batcher.submitOne(parsed.event);
+    } catch (error) {
+      if (error instanceof HubError) throw new HubError(error.code, error.message, { id, cause: error });
+      throw error;
+    }
+    if (status === "stored") return { id: parsed.event.id, duplicate: false };
+    if (status === "duplicate") return { id: parsed.event.id, duplicate: true };
+    throw refusal(status, id);
+  }
+
+  async publishBatch(inputs: readonly unknown[], sender: Sender): Promise<readonly IngestResult[]> {
+    if (inputs.length > BATCH_EVENTS_MAX) {
+      const message =
+        `A batch may hold ${BATCH_EVENTS_MAX} events; this one holds ${inputs.length}, and none was stored`;
+      throw new HubError("payload_too_large", message);
+    }
+    const context = this.#context(sender);
+    const parsed = inputs.map((input) => parseEvent(input, context));
+    const events = parsed.flatMap((each) => each.ok ? [each.event] : []);
+    const statuses = await this.#batcher.submit(events);
+    let next = 0;
+    return parsed.map((each) => each.ok ? outcome(each.event.id, statuses?.[next++] ?? null) : invalid(each));
+  }
+
+  async get(tenant: string, id: string): Promise<Event> {
+    const event = await this.#options.store.get(tenant, id);
+    if (event === null) throw new HubError("not_found", "There is no event with this id");
+    return event;
+  }
+
+  async list(
+    filter: EventFilter,
+    page: { limit: number; order: "asc" | "desc"; cursor?: string },
+  ): Promise<ListedEvents> {
+    const { limit, order } = page;
+    checkInteger("limit", limit, { min: 1, max: PAGE_EVENTS_MAX });
+    const after = page.cursor === undefined ? undefined : decodePageCursor(filter.tenant, order, page.cursor);
+    const { events, next } = await this.#options.store.list(filter, { limit, order, after });
+    return { events, nextCursor: next === null ? null : encodePageCursor(filter.tenant, order, next) };
+  }
+
+  async aggregates(request: AggregatesRequest): Promise<Aggregates> {
+    const { window, zone } = request;
+    const now = this.#options.now();
+    const to = request.to ?? (request.from === undefined ? now : Math.max(now, request.from));
+    const from = request.from ?? to - HOUR_MS;
+    if (from > to) throw badParameter("from", "out_of_range", "must not be later than `to`");
+    const range: Window = {
+      start: windowOf(from, window, zone).start,
+      end: from === to ? windowOf(from, window, zone).start : windowOf(to - 1, window, zone).end,
+    };
+    if (countWindows(range, window, zone) > AGGREGATE_ROWS_MAX) {
+      throw new HubError("range_too_large", `The range has more than ${AGGREGATE_ROWS_MAX} windows of ${window}`, {
+        errors: [{ parameter: "from", code: "out_of_range", detail: "ask for a shorter range or a larger window" }],
+      });
+    }
+    const { start, end } = range;
+    const rows = start === end ? [] : await this.#options.store.aggregate({ ...request, from: start, to: end });
+    return { from: start, to: end, rows: rows.map((row) => withClosed(row, now)) };
+  }
+
+  async aggregatedMetrics(tenant: string, minutes: number): Promise<Total> {
+    checkInteger("minutes", minutes, { min: 1, max: AGGREGATED_METRICS_MINUTES_MAX });
+    const now = this.#options.now();
+    return await this.#options.store.count({ tenant, from: now - minutes * MINUTE_MS, to: now + 1 });
+  }
+
+  async streamHead(tenant: string): Promise<string> {
+    return this.#options.stream.cursor(tenant, await this.#options.stream.head());
+  }
+
+  subscribe(options: SubscribeOptions): Promise<LiveSubscription> {
+    return this.#feed.subscribe(options);
+  }
+
+  subscribeAggregates(options: AggregateSubscribeOptions): Promise<AggregateSubscription> {
+    return this.#aggregateFeed.subscribe(options);
+  }
+
+  verify(range: EventRange): Promise<RecountReport> {
+    return this.#options.store.verify(checkRange(range));
+  }
+
+  rebuild(range: EventRange): Promise<RecountReport> {
+    return this.#options.store.rebuild(checkRange(range));
+  }
+
+  health(): Promise<StoreHealth> {
+    return this.#options.store.health();
+  }
+
+  /** What time brings to subscribers: keep-alives, closed windows, the end of stalled ones. Call it every second. */
+  async tick(): Promise<void> {
+    this.#feed.tick();
+    await this.#aggregateFeed.tick();
+  }
+
+  /** Resolves when everything taken so far is stored, counted and handed to the subscribers that are up to date. */
+  async whenSettled(): Promise<void> {
+    await this.#batcher.whenIdle();
+    await this.#options.store.settle();
+    await this.#feed.whenIdle();
+    await this.#aggregateFeed.tick();
+  }
+
+  /** Ends all subscriptions with their cursors; the first half of {@link close}. Harmless twice. */
+  endSubscriptions(): void {
+    this.#feed.close();
+    this.#aggregateFeed.close();
+  }
+
+  /** Ends all subscriptions, takes no more events, and waits for those that are being stored. Harmless twice. */
+  async close(): Promise<void> {
+    this.endSubscriptions();
+    await this.#batcher[Symbol.asyncDispose]();
+  }
+
+  #context(sender: Sender): ParseContext {
+    const { now, naiveZone, maxFutureMs, retentionMs } = this.#options;
+    const time = now();
+    return {
+      tenant: sender.tenant,
+      source: sender.source,
+      now: time,
+      naiveZone,
+      maxFutureMs,
+      oldest: retentionMs === null ? null : time - retentionMs,
+      newId: newEventId,
+    };
+  }
+}
+
+function badParameter(parameter: string, code: FieldError["code"], detail: string): HubError {
+  return new HubError("invalid_argument", `${parameter}: ${detail}`, { errors: [{ parameter, code, detail }] });
+}
+
+function checkInteger(parameter: string, value: number, bounds: { min: number; max: number }): void {
+  if (Number.isInteger(value) && value >= bounds.min && value <= bounds.max) return;
+  throw badParameter(parameter, "out_of_range", `must be a whole number from ${bounds.min} to ${bounds.max}`);
+}
+
+function checkRange(range: EventRange): EventRange {
+  if (range.from >= range.to) throw badParameter("from", "out_of_range", "must be earlier than `to`");
+  return range;
 }

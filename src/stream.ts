@@ -19,6 +19,8 @@ export interface LogPage {
   readonly position: Position;
   /** Nothing was committed behind `position` when the page was read. */
   readonly caughtUp: boolean;
+  /** Set when entries behind the place asked for are gone (purged or trimmed) before they were read. */
+  readonly reset?: Reset;
 }
 
 /** Why continuity is lost: another database or a restored one, purged, ahead of the log, or trimmed away. */

@@ -1,0 +1,114 @@
+/** Long-running parts under one supervisor: started again with back-off when they fail, and seen by health. */
+import { getLogger } from "@logtape/logtape";
+
+const log = getLogger(["eventhub", "supervisor"]);
+
+/** A part that runs until its signal is aborted. Returning or throwing before that is a failure. */
+export interface SupervisedWorker {
+  readonly name: string;
+  run(signal: AbortSignal): Promise<void>;
+}
+
+/** State of a supervised part, for health and `/readyz`. */
+export interface WorkerHealth {
+  readonly ok: boolean;
+  readonly detail: string;
+}
+
+const BACK_OFF_FIRST_MS = 100;
+const BACK_OFF_MAX_MS = 30_000;
+/** A part that ran so long before it failed starts again from the shortest back-off. */
+const STEADY_MS = 60_000;
+
+/** How long to wait before the next start: doubling from 100 ms to 30 s. `failures` counts from 1. */
+export function nextDelay(failures: number): number {
+  return Math.min(BACK_OFF_MAX_MS, BACK_OFF_FIRST_MS * 2 ** (failures - 1));
+}
+
+/** Keeps parts running until it is disposed. */
+export class Supervisor implements AsyncDisposable {
+  readonly #stopping = new AbortController();
+  readonly #running = new Map<string, Promise<void>>();
+  readonly #health = new Map<string, WorkerHealth>();
+  readonly #now: () => number;
+
+  constructor(options: { now: () => number }) {
+    this.#now = options.now;
+  }
+
+  /** Starts a part; its name must be new. */
+  start(worker: SupervisedWorker): void {
+    if (this.#running.has(worker.name)) throw new Error(`Cannot start worker "${worker.name}" twice`);
+    this.#running.set(worker.name, this.#keep(worker));
+  }
+
+  /** The state of every part, by name. */
+  health(): Record<string, WorkerHealth> {
+    return Object.fromEntries(this.#health);
+  }
+
+  /** Aborts every part and waits for all of them. Harmless twice. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopping.abort();
+    await Promise.all(this.#running.values());
+  }
+
+  async #keep(worker: SupervisedWorker): Promise<void> {
+    const { signal } = this.#stopping;
+    for (let failures = 1; !signal.aborted; failures++) {
+      const startedAt = this.#now();
+      this.#health.set(worker.name, { ok: true, detail: "running" });
+      try {
+        await worker.run(signal);
+        if (signal.aborted) return;
+        throw new Error(`Worker "${worker.name}" stopped by itself`);
+      } catch (cause) {
+        if (signal.aborted) return;
+        if (this.#now() - startedAt >= STEADY_MS) failures = 1;
+        const delayMs = nextDelay(failures);
+        log.error("Worker {name} failed; it starts again in {delayMs} ms", { name: worker.name, delayMs, cause });
+        this.#health.set(worker.name, { ok: false, detail: `failed: ${describe(cause)}` });
+        await wait(delayMs, signal);
+      }
+    }
+  }
+}
+
+/** Runs a step every `everyMs` until the signal is aborted; a step that throws ends it with that error. */
+export async function every(everyMs: number, signal: AbortSignal, step: () => void | Promise<void>): Promise<void> {
+  while (!signal.aborted) {
+    await wait(everyMs, signal);
+    if (!signal.aborted) await step();
+  }
+}
+
+/** Resolves after a time or when the signal is aborted, whichever is first. */
+export function wait(milliseconds: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve();
+    const done = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, milliseconds);
+    signal.addEventListener("abort", done);
+  });
+}
+
+/** Settles as the promise does, or rejects when the time is over. */
+export async function within<T>(milliseconds: number, what: string, promise: Promise<T>): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${what} took longer than ${milliseconds} ms`)), milliseconds);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function describe(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
+}
