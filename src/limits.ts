@@ -83,3 +83,16 @@ export const WINDOW_CLOSE_GRACE_MS = 5 * SECOND_MS;
 export const RETENTION_MIN_MS = HOUR_MS;
 /** Retention purges so much later than asked, so that no window that still takes events loses any. */
 export const RETENTION_SLACK_MS = HOUR_MS;
+
+// Operations
+/** A pass of the minute that takes longer is given up on, so that the next tick can come. */
+export const MAINTENANCE_PASS_MS = 50 * SECOND_MS;
+/** Without a pass for so long the watchdog runs one. */
+export const MAINTENANCE_SILENCE_MS = 150 * SECOND_MS;
+/** How often subscribers get keep-alives and windows close. */
+export const TICK_MS = SECOND_MS;
+/** A thread that gives no sign of life for so long is started again. */
+export const THREAD_SILENCE_MS = 30 * SECOND_MS;
+/** The supervisor waits so long before it starts a failed part again, doubling from the first to the second. */
+export const RESTART_DELAY_MS_MIN = 100;
+export const RESTART_DELAY_MS_MAX = 30 * SECOND_MS;

@@ -1,5 +1,6 @@
 /** Long-running parts under one supervisor: started again with back-off when they fail, and seen by health. */
 import { getLogger } from "@logtape/logtape";
+import { RESTART_DELAY_MS_MAX, RESTART_DELAY_MS_MIN } from "./limits.ts";
 
 const log = getLogger(["eventhub", "supervisor"]);
 
@@ -15,14 +16,12 @@ export interface WorkerHealth {
   readonly detail: string;
 }
 
-const BACK_OFF_FIRST_MS = 100;
-const BACK_OFF_MAX_MS = 30_000;
 /** A part that ran so long before it failed starts again from the shortest back-off. */
 const STEADY_MS = 60_000;
 
 /** How long to wait before the next start: doubling from 100 ms to 30 s. `failures` counts from 1. */
 export function nextDelay(failures: number): number {
-  return Math.min(BACK_OFF_MAX_MS, BACK_OFF_FIRST_MS * 2 ** (failures - 1));
+  return Math.min(RESTART_DELAY_MS_MAX, RESTART_DELAY_MS_MIN * 2 ** (failures - 1));
 }
 
 /** Keeps parts running until it is disposed. */

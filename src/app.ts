@@ -1,0 +1,170 @@
+/** The composition root: the only place where the hub and its technologies meet. */
+import { getLogger } from "@logtape/logtape";
+import { type Config, describeConfig } from "./config.ts";
+import { GrpcThread } from "./grpc_thread.ts";
+import { Hub, type HubApi } from "./hub.ts";
+import { TICK_MS } from "./limits.ts";
+import { Maintenance } from "./maintenance.ts";
+import type { EventStore } from "./storage.ts";
+import { MemoryStore } from "./storage/memory.ts";
+import { connectSqlite, SqliteDatabase } from "./storage/sqlite.ts";
+import type { EventStream } from "./stream.ts";
+import { MemoryStream } from "./stream/memory.ts";
+import { configureLogging, Metrics, withMetrics } from "./telemetry.ts";
+import { createGraphql } from "./transport/graphql/server.ts";
+import { PROTO_FILES, startGrpc } from "./transport/grpc/server.ts";
+import { createRest } from "./transport/rest/server.ts";
+import { VERSION } from "./version.ts";
+import { every, Supervisor, within } from "./worker.ts";
+
+const log = getLogger(["eventhub", "app"]);
+
+/** Streams that nobody reads keep a server from ending by itself; after this it is left to the end of the process. */
+const SERVER_CLOSE_MS = 3_000;
+
+/** A running hub. Disposing it ends streams with their cursors, finishes requests, and closes the store. */
+export interface App extends AsyncDisposable {
+  /** For example `http://127.0.0.1:8000`. */
+  readonly httpUrl: string;
+  /** For example `127.0.0.1:50051`. */
+  readonly grpcAddress: string;
+}
+
+/** What the app needs of the store it was configured with. */
+interface Storage {
+  readonly store: EventStore;
+  readonly stream: EventStream;
+  /** Set where other threads can reach the store. */
+  readonly database: SqliteDatabase | null;
+}
+
+/**
+ * Opens everything and resolves when all is ready to serve. Rejects with an error for a person when a part cannot
+ * start; what was opened before is closed again.
+ */
+export async function openApp(config: Config): Promise<App> {
+  await using opening = new AsyncDisposableStack();
+  await configureLogging(config);
+  log.info("Starting Event Hub {version}", { version: VERSION, ...describeConfig(config) });
+  const startedAt = Date.now();
+  const { store, stream, database } = await openStorage(config, opening);
+  const hub = new Hub({ ...config, store, stream, now: Date.now });
+  opening.defer(() => hub.close());
+  const metrics = new Metrics({ thread: "http", load: () => hub.load });
+  const measured = withMetrics(hub, metrics);
+
+  const supervisor = new Supervisor({ now: Date.now });
+  const maintenance = new Maintenance({ ...config, store, now: Date.now });
+  const grpc = await openGrpc({ config, hub: measured, database, supervisor, opening });
+  opening.use(supervisor);
+  supervisor.start({ name: "clock", run: (signal) => every(TICK_MS, signal, () => hub.tick()) });
+  supervisor.start({ name: "watchdog", run: (signal) => every(TICK_MS, signal, () => maintenance.watch()) });
+  startCron(maintenance, opening);
+
+  let closing = false;
+  const graphql = opening.use(createGraphql({ hub: measured, config }));
+  const rest = createRest({
+    hub: measured,
+    config,
+    documents: { schema: graphql.sdl, protos: PROTO_FILES },
+    operations: {
+      version: VERSION,
+      startedAt,
+      metrics: async () => await metrics.text([await grpc.metrics()]),
+      ready: async () => {
+        const checks = {
+          store: await store.health(),
+          maintenance: maintenance.health(),
+          shutdown: { ok: !closing, detail: closing ? "shutting down" : "no" },
+          ...supervisor.health(),
+        };
+        return { ok: Object.values(checks).every((check) => check.ok), checks };
+      },
+    },
+  });
+  const server = listen(config, (request, info) => {
+    return isGraphql(request.url) ? graphql.fetch(request) : rest.fetch(request, info);
+  });
+  opening.defer(async () => {
+    closing = true;
+    hub.endSubscriptions();
+    await Promise.all([closeServer(server), graphql[Symbol.asyncDispose]()]);
+  });
+
+  const host = config.host.includes(":") ? `[${config.host}]` : config.host;
+  const resources = opening.move();
+  return {
+    httpUrl: `http://${host}:${server.addr.port}`,
+    grpcAddress: `${host}:${grpc.port}`,
+    [Symbol.asyncDispose]: () => resources.disposeAsync(),
+  };
+}
+
+async function openStorage(config: Config, opening: AsyncDisposableStack): Promise<Storage> {
+  if (config.store.kind === "memory") {
+    const store = opening.use(new MemoryStore());
+    return { store, stream: opening.use(new MemoryStream(store)), database: null };
+  }
+  const database = opening.use(await SqliteDatabase.open({ path: config.store.path }));
+  const { store, stream } = await connectSqlite(database.ports().ports);
+  opening.use(stream);
+  opening.use(store);
+  return { store, stream, database };
+}
+
+/** gRPC runs in a Worker where the store can be reached from one, otherwise (in memory) on this thread. */
+async function openGrpc(options: {
+  config: Config;
+  hub: HubApi;
+  database: SqliteDatabase | null;
+  supervisor: Supervisor;
+  opening: AsyncDisposableStack;
+}): Promise<{ port: number; metrics(): Promise<unknown> }> {
+  const { config, hub, database, supervisor, opening } = options;
+  if (!config.roles.includes("grpc")) return { port: 0, metrics: () => Promise.resolve([]) };
+  if (database === null) {
+    const server = opening.use(await startGrpc({ hub, config }));
+    return { port: server.port, metrics: () => Promise.resolve([]) };
+  }
+  const thread = new GrpcThread({ config, connect: () => database.ports() });
+  supervisor.start(thread);
+  return { port: await thread.ready, metrics: () => thread.metrics() };
+}
+
+function startCron(maintenance: Maintenance, opening: AsyncDisposableStack): void {
+  const stopping = new AbortController();
+  // A pass that failed is tried again by the next tick, so the retries of Deno.cron are off.
+  const cron = Deno.cron("minute", "* * * * *", { signal: stopping.signal, backoffSchedule: [] }, async () => {
+    await maintenance.pass();
+  });
+  opening.defer(async () => {
+    stopping.abort();
+    await cron;
+  });
+}
+
+function listen(config: Config, handler: Deno.ServeHandler<Deno.NetAddr>): Deno.HttpServer<Deno.NetAddr> {
+  try {
+    return Deno.serve({ hostname: config.host, port: config.httpPort, handler, onListen: () => {} });
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : cause;
+    throw new Error(`Cannot listen on ${config.host} port ${config.httpPort} (EVENTHUB_HTTP_PORT): ${reason}`, {
+      cause,
+    });
+  }
+}
+
+async function closeServer(server: Deno.HttpServer): Promise<void> {
+  try {
+    await within(SERVER_CLOSE_MS, "Closing the HTTP server", server.shutdown());
+  } catch (cause) {
+    log.warn("A connection did not end in time and is cut", { cause });
+  }
+}
+
+function isGraphql(url: string): boolean {
+  const path = url.indexOf("/", url.indexOf("//") + 2);
+  if (!url.startsWith("/graphql", path)) return false;
+  const next = url[path + "/graphql".length];
+  return next === undefined || next === "?" || next === "/";
+}
