@@ -1,6 +1,19 @@
-/** The event, and the only way to obtain one: {@link parseEvent}. */
-import type { Amount } from "./amount.ts";
-import type { FieldError } from "./errors.ts";
+/**
+ * The event, and the only way to obtain one: {@link parseEvent}.
+ *
+ * The parser is written by hand, not with a schema library: it stands in the path of every event, tells all faults with
+ * the codes of the contract, and takes what `JSON.parse` gives (an own member `__proto__`, for example) as it is.
+ */
+import { type Amount, parseAmount } from "./amount.ts";
+import type { FieldError, FieldErrorCode } from "./errors.ts";
+import {
+  EVENT_ID_CHARACTERS_MAX,
+  EVENT_TYPE_CHARACTERS_MAX,
+  FIELD_ERRORS_MAX,
+  USER_ID_CODE_POINTS_MAX,
+} from "./limits.ts";
+import { parseProperties, sameProperties } from "./properties.ts";
+import { parseTimestamp } from "./timestamp.ts";
 
 /** The protocol an event came in over. */
 export type Source = "rest" | "graphql" | "grpc" | "redis" | "import";
@@ -47,18 +60,203 @@ export type ParseResult =
   | { readonly ok: true; readonly event: Event; readonly idGiven: boolean }
   | { readonly ok: false; readonly errors: readonly FieldError[]; readonly id: string | null };
 
+/** Names that would collide with routes (`/events/batch`, `/events/stream`). */
+const RESERVED_IDS: ReadonlySet<string> = new Set(["batch", "stream"]);
+const EVENT_ID = new RegExp(`^[A-Za-z0-9._:@~+=/-]{1,${EVENT_ID_CHARACTERS_MAX}}$`);
+const EVENT_TYPE = new RegExp(`^[A-Za-z][A-Za-z0-9_.:-]{0,${EVENT_TYPE_CHARACTERS_MAX - 1}}$`);
+/** Most user ids; the others are looked at character by character. */
+const PLAIN_USER_ID = new RegExp(`^[ -~]{1,${USER_ID_CODE_POINTS_MAX}}$`);
+const CONTROL_CHARACTER = /\p{Cc}/u;
+const MEMBERS = ["id", "user_id", "event_type", "amount", "timestamp", "properties"];
+/** Characters of an unknown name that an error repeats. */
+const SHOWN_NAME_CHARACTERS = 64;
+
 /**
  * Reads an event from a JSON-like value with the member names of the REST contract (`id, user_id, event_type, amount,
- * timestamp, properties`). All faults are told, not the first.
+ * timestamp, properties`). Faults are told all at once (at most `FIELD_ERRORS_MAX`), not the first. `null` is the same
+ * as a missing member.
  */
-export function parseEvent(_input: unknown, _context: ParseContext): ParseResult {
-  throw new Error("unwritten");
+export function parseEvent(input: unknown, context: ParseContext): ParseResult {
+  if (typeof input !== "object" || input === null || Array.isArray(input)) {
+    const error: FieldError = { pointer: "", code: "invalid_type", detail: "An event must be a JSON object" };
+    return { ok: false, errors: [error], id: null };
+  }
+  const faults = new Faults();
+  const members = input as Record<string, unknown>;
+  const id = parseId(members.id, faults);
+  const userId = parseUserId(members.user_id, faults);
+  const eventType = parseEventType(members.event_type, faults);
+  let amount = 0;
+  if (isMissing(members.amount)) {
+    faults.add("/amount", "required", "amount is required");
+  } else {
+    const parsed = parseAmount(members.amount);
+    if (parsed.ok) amount = parsed.amount;
+    else faults.add("/amount", parsed.code, `amount ${parsed.detail}`);
+  }
+  const timestamp = parseEventTime(members.timestamp, context, faults);
+  const properties = isMissing(members.properties)
+    ? null
+    : parseProperties(members.properties, (pointer, code, detail) => faults.add("/properties" + pointer, code, detail));
+  for (const name in input) {
+    if (!isMember(name)) faults.add("/" + escapePointer(name), "unknown_field", unknownDetail(name));
+  }
+  if (faults.errors !== null) {
+    return { ok: false, errors: faults.errors, id: typeof members.id === "string" ? members.id.toWellFormed() : null };
+  }
+  const event: Event = {
+    id: id ?? context.newId(),
+    tenant: context.tenant,
+    userId,
+    eventType,
+    amount,
+    timestamp: timestamp ?? context.now,
+    timestampGiven: timestamp !== null,
+    receivedAt: context.now,
+    source: context.source,
+    properties,
+  };
+  return { ok: true, event, idGiven: id !== null };
 }
 
 /**
  * Whether a resent event has the content of the stored one: everything is compared by value but `receivedAt`, `source`
  * and a timestamp the sender left out on either side.
  */
-export function sameContent(_stored: Event, _resent: Event): boolean {
-  throw new Error("unwritten");
+export function sameContent(stored: Event, resent: Event): boolean {
+  return stored.id === resent.id && stored.tenant === resent.tenant && stored.userId === resent.userId &&
+    stored.eventType === resent.eventType && stored.amount === resent.amount &&
+    (!stored.timestampGiven || !resent.timestampGiven || stored.timestamp === resent.timestamp) &&
+    sameProperties(stored.properties, resent.properties);
+}
+
+/** The faults of one event; the list is made with the first, since most events have none. */
+class Faults {
+  errors: FieldError[] | null = null;
+
+  add(pointer: string, code: FieldErrorCode, detail: string): void {
+    this.errors ??= [];
+    if (this.errors.length < FIELD_ERRORS_MAX) this.errors.push({ pointer, code, detail });
+  }
+}
+
+function isMissing(value: unknown): value is null | undefined {
+  return value === undefined || value === null;
+}
+
+/** The id that was sent, or `null` for none. */
+function parseId(value: unknown, faults: Faults): string | null {
+  if (isMissing(value)) return null;
+  if (typeof value !== "string") {
+    faults.add("/id", "invalid_type", "id must be a string");
+  } else if (EVENT_ID.test(value)) {
+    if (!RESERVED_IDS.has(value)) return value;
+    faults.add("/id", "invalid_value", `id must not be the word "${value}"`);
+  } else if (value === "") {
+    faults.add("/id", "too_short", "id must have at least 1 character; leave it out to be given one");
+  } else if (value.length > EVENT_ID_CHARACTERS_MAX) {
+    faults.add("/id", "too_long", `id must have at most ${EVENT_ID_CHARACTERS_MAX} characters`);
+  } else {
+    faults.add("/id", "invalid_format", "id must consist of letters, digits and . _ : @ ~ + = / -");
+  }
+  return null;
+}
+
+function parseUserId(value: unknown, faults: Faults): string {
+  if (isMissing(value)) {
+    faults.add("/user_id", "required", "user_id is required");
+  } else if (typeof value !== "string") {
+    faults.add("/user_id", "invalid_type", "user_id must be a string");
+  } else if (PLAIN_USER_ID.test(value)) {
+    return value;
+  } else if (value === "") {
+    faults.add("/user_id", "too_short", "user_id must have at least 1 character");
+  } else if (!value.isWellFormed()) {
+    faults.add("/user_id", "invalid_format", "user_id must be well-formed Unicode, without lone surrogates");
+  } else if (CONTROL_CHARACTER.test(value)) {
+    faults.add("/user_id", "invalid_format", "user_id must not contain control characters");
+  } else if (isLongerThan(value, USER_ID_CODE_POINTS_MAX)) {
+    faults.add("/user_id", "too_long", `user_id must have at most ${USER_ID_CODE_POINTS_MAX} characters`);
+  } else {
+    return value;
+  }
+  return "";
+}
+
+function parseEventType(value: unknown, faults: Faults): string {
+  if (isMissing(value)) {
+    faults.add("/event_type", "required", "event_type is required");
+  } else if (typeof value !== "string") {
+    faults.add("/event_type", "invalid_type", "event_type must be a string");
+  } else if (EVENT_TYPE.test(value)) {
+    return value;
+  } else if (value === "") {
+    faults.add("/event_type", "too_short", "event_type must have at least 1 character");
+  } else if (value.length > EVENT_TYPE_CHARACTERS_MAX) {
+    faults.add("/event_type", "too_long", `event_type must have at most ${EVENT_TYPE_CHARACTERS_MAX} characters`);
+  } else {
+    faults.add(
+      "/event_type",
+      "invalid_format",
+      "event_type must begin with a letter and consist of letters, digits and _ . : -",
+    );
+  }
+  return "";
+}
+
+/** The time that was sent, or `null` for none. */
+function parseEventTime(value: unknown, context: ParseContext, faults: Faults): number | null {
+  if (isMissing(value)) return null;
+  if (typeof value !== "string") {
+    faults.add("/timestamp", "invalid_type", "timestamp must be a string, an RFC 3339 time");
+    return null;
+  }
+  const parsed = parseTimestamp(value, context.naiveZone);
+  if (!parsed.ok) {
+    faults.add("/timestamp", "invalid_timestamp", `timestamp ${parsed.detail}`);
+    return null;
+  }
+  if (parsed.timestamp > context.now + context.maxFutureMs) {
+    const seconds = context.maxFutureMs / 1000;
+    faults.add("/timestamp", "too_far_in_future", `timestamp must be at most ${seconds} s ahead of the hub's clock`);
+  } else if (context.oldest !== null && parsed.timestamp < context.oldest) {
+    const oldest = new Date(context.oldest).toISOString();
+    faults.add("/timestamp", "too_old", `timestamp must not be before ${oldest}: older events are not kept`);
+  }
+  return parsed.timestamp;
+}
+
+function isMember(name: string): boolean {
+  switch (name) {
+    case "id":
+    case "user_id":
+    case "event_type":
+    case "amount":
+    case "timestamp":
+    case "properties":
+      return true;
+    default:
+      return false;
+  }
+}
+
+function unknownDetail(name: string): string {
+  const shown = JSON.stringify(name.slice(0, SHOWN_NAME_CHARACTERS).toWellFormed());
+  const plain = name.toLowerCase().replaceAll(/[^a-z]/g, "");
+  const meant = MEMBERS.find((member) => member.replace("_", "") === plain);
+  const hint = meant === undefined ? "" : ` (did you mean ${meant}?)`;
+  return `An event has no member ${shown}${hint}: put it in properties`;
+}
+
+/** A name as a part of a JSON pointer, RFC 6901, section 3. */
+function escapePointer(name: string): string {
+  return name.toWellFormed().replaceAll("~", "~0").replaceAll("/", "~1");
+}
+
+function isLongerThan(text: string, codePoints: number): boolean {
+  if (text.length <= codePoints) return false;
+  if (text.length > 2 * codePoints) return true;
+  let count = 0;
+  for (const _ of text) count++;
+  return count > codePoints;
 }

@@ -1,46 +1,273 @@
 /**
  * A histogram of logarithmic buckets with a relative error of 1 %, after DDSketch (Masson, Rim, Lee: "DDSketch: A Fast
- * and Fully-Mergeable Quantile Sketch with Relative-Error Guarantees", VLDB 2019): an amount x > 0 falls into bucket
- * ⌈log_γ x⌉ with γ = (1 + α) / (1 − α), α = 0.01. Zero and negative amounts are kept apart. Histograms merge by addition.
+ * and Fully-Mergeable Quantile Sketch with Relative-Error Guarantees", VLDB 2019). Zero and negative amounts are kept
+ * apart. Histograms merge by addition.
+ *
+ * The paper's bucket of x is ⌈log_γ x⌉ with γ = (1 + α) / (1 − α). Amounts are integers, and so are the answers; a
+ * logarithm would put two neighbours into one bucket that no integer represents within 1 %, and its rounding would
+ * decide at the edges. So the edges here are integers, made from one another: a bucket that begins at `low` is
+ * represented by the largest integer within 1 % of `low`, and reaches to the largest integer that is within 1 % of it.
+ * Up to 100 units each amount has its own bucket; beyond, the width tends to the paper's γ.
  */
 import type { Amount } from "./amount.ts";
+import { AMOUNT_ABSOLUTE_MAX } from "./limits.ts";
+
+/** First byte of the encoded form. */
+const FORM_VERSION = 1;
+/** 1 / α. */
+const ERROR_DIVISOR = 100;
+const AMOUNT_MAX = AMOUNT_ABSOLUTE_MAX * 10_000;
+const CONTINUES = 0x80;
+const LOW_BITS = 0x7f;
+
+const { uppers: UPPERS, middles: MIDDLES } = makeBuckets();
+/** First bucket to look at for a double, by its exponent and the upper six bits of its fraction. */
+const GUIDE_SHIFT = 14;
+const double = new Float64Array(1);
+/** The double's upper half, on the little-endian machines that Deno runs on. */
+const halves = new Uint32Array(double.buffer);
+const GUIDE_BASE = guideKey(1);
+const GUIDE = makeGuide();
 
 /** Counts by bucket. Amounts are in units of 1/10,000. */
 export class Histogram {
+  #zeros = 0;
+  readonly #negative = new Buckets();
+  readonly #positive = new Buckets();
+
   /** Adds an amount `times` times. */
-  add(_amount: Amount, _times = 1): void {
-    throw new Error("unwritten");
+  add(amount: Amount, times = 1): void {
+    if (amount === 0) this.#zeros += times;
+    else if (amount > 0) this.#positive.add(bucketOf(amount), times);
+    else this.#negative.add(bucketOf(-amount), times);
   }
 
   /** Adds another histogram to this one. */
-  merge(_other: Histogram): void {
-    throw new Error("unwritten");
+  merge(other: Histogram): void {
+    this.#zeros += other.#zeros;
+    this.#negative.merge(other.#negative);
+    this.#positive.merge(other.#positive);
   }
 
   /** Number of amounts in it. */
   get count(): number {
-    throw new Error("unwritten");
+    return this.#zeros + this.#negative.total + this.#positive.total;
   }
 
   /**
    * The amount at the nearest rank ⌈p·n⌉ of 0 < p ≤ 1, within 1 %, clamped to [min, max]. Throws on an empty histogram.
    */
-  percentile(_p: number, _bounds: { min: Amount; max: Amount }): Amount {
-    throw new Error("unwritten");
+  percentile(p: number, bounds: { min: Amount; max: Amount }): Amount {
+    const count = this.count;
+    if (!(p > 0 && p <= 1)) {
+      throw new RangeError(`Cannot give a percentile as p must be in (0, 1]: current value is ${p}`);
+    }
+    if (count === 0) throw new RangeError("Cannot give a percentile as the histogram is empty");
+    // A product such as 0.07 × 100 lies a hair above the integer it means.
+    const product = p * count;
+    const rounded = Math.round(product);
+    const rank = Math.max(1, Math.abs(product - rounded) < 1e-9 ? rounded : Math.ceil(product));
+    return Math.min(Math.max(this.#atRank(rank), bounds.min), bounds.max);
   }
 
   /** A compact form for storage; {@link Histogram.decode} is its inverse. */
   encode(): Uint8Array {
-    throw new Error("unwritten");
+    const bytes: number[] = [FORM_VERSION];
+    writeNumber(bytes, this.#zeros);
+    this.#negative.encode(bytes);
+    this.#positive.encode(bytes);
+    return Uint8Array.from(bytes);
   }
 
   /** Reads {@link encode}'s form, adding to `into` when given. Throws `Error` on bytes that are not one. */
-  static decode(_bytes: Uint8Array, _into?: Histogram): Histogram {
-    throw new Error("unwritten");
+  static decode(bytes: Uint8Array, into: Histogram = new Histogram()): Histogram {
+    const reader = new Reader(bytes);
+    if (reader.next() !== FORM_VERSION) throw new Error("Cannot read the histogram as its form is not known");
+    into.#zeros += reader.next();
+    into.#negative.decode(reader);
+    into.#positive.decode(reader);
+    if (!reader.isAtEnd) throw new Error("Cannot read the histogram as bytes follow it");
+    return into;
   }
 
   /** Whether both have the same counts. */
-  equals(_other: Histogram): boolean {
-    throw new Error("unwritten");
+  equals(other: Histogram): boolean {
+    return this.#zeros === other.#zeros && this.#negative.equals(other.#negative) &&
+      this.#positive.equals(other.#positive);
   }
+
+  #atRank(rank: number): Amount {
+    if (rank <= this.#negative.total) return -MIDDLES[this.#negative.bucketAtRank(this.#negative.total - rank + 1)]!;
+    const left = rank - this.#negative.total;
+    if (left <= this.#zeros) return 0;
+    return MIDDLES[this.#positive.bucketAtRank(left - this.#zeros)]!;
+  }
+}
+
+/** Counts of the buckets of one sign: dense between the first and the last that were used. */
+class Buckets {
+  total = 0;
+  #offset = 0;
+  #counts = new Float64Array(0);
+
+  add(bucket: number, times: number): void {
+    this.#cover(bucket, bucket);
+    this.#counts[bucket - this.#offset]! += times;
+    this.total += times;
+  }
+
+  merge(other: Buckets): void {
+    if (other.total === 0) return;
+    const from = other.#counts;
+    this.#cover(other.#offset, other.#offset + from.length - 1);
+    const shift = other.#offset - this.#offset;
+    for (let i = 0; i < from.length; i++) this.#counts[i + shift]! += from[i]!;
+    this.total += other.total;
+  }
+
+  /** The bucket that holds the amount of that rank (from 1), counted from the smallest bucket. */
+  bucketAtRank(rank: number): number {
+    let seen = 0;
+    for (let i = 0; i < this.#counts.length; i++) {
+      seen += this.#counts[i]!;
+      if (seen >= rank) return this.#offset + i;
+    }
+    throw new RangeError(`Cannot find rank ${rank} as there are ${seen} amounts`);
+  }
+
+  /** The number of used buckets; if any: the first, the span to the last, and for each the step from the one before and its count. */
+  encode(bytes: number[]): void {
+    const used: number[] = [];
+    for (let i = 0; i < this.#counts.length; i++) if (this.#counts[i] !== 0) used.push(i);
+    writeNumber(bytes, used.length);
+    if (used.length === 0) return;
+    const first = used[0]!;
+    writeNumber(bytes, this.#offset + first);
+    writeNumber(bytes, used[used.length - 1]! - first);
+    let previous = first;
+    for (const i of used) {
+      writeNumber(bytes, i - previous);
+      writeNumber(bytes, this.#counts[i]!);
+      previous = i;
+    }
+  }
+
+  decode(reader: Reader): void {
+    const used = reader.next();
+    if (used === 0) return;
+    const first = reader.next();
+    const last = first + reader.next();
+    if (last >= UPPERS.length) throw new Error("Cannot read the histogram as it names a bucket that does not exist");
+    this.#cover(first, last);
+    let bucket = first;
+    for (let i = 0; i < used; i++) {
+      bucket += reader.next();
+      if (bucket > last) throw new Error("Cannot read the histogram as its buckets are out of bounds");
+      const count = reader.next();
+      this.#counts[bucket - this.#offset]! += count;
+      this.total += count;
+    }
+  }
+
+  equals(other: Buckets): boolean {
+    if (this.total !== other.total) return false;
+    const first = Math.min(this.#offset, other.#offset);
+    const end = Math.max(this.#offset + this.#counts.length, other.#offset + other.#counts.length);
+    for (let bucket = first; bucket < end; bucket++) {
+      if ((this.#counts[bucket - this.#offset] ?? 0) !== (other.#counts[bucket - other.#offset] ?? 0)) return false;
+    }
+    return true;
+  }
+
+  #cover(first: number, last: number): void {
+    const length = this.#counts.length;
+    if (length === 0) {
+      this.#offset = first;
+      this.#counts = new Float64Array(last - first + 1);
+    } else if (first < this.#offset || last >= this.#offset + length) {
+      const offset = Math.min(first, this.#offset);
+      const counts = new Float64Array(Math.max(last + 1, this.#offset + length) - offset);
+      counts.set(this.#counts, this.#offset - offset);
+      this.#offset = offset;
+      this.#counts = counts;
+    }
+  }
+}
+
+/** Reads the numbers of the encoded form: seven bits a byte, the lowest first. */
+class Reader {
+  readonly #bytes: Uint8Array;
+  #at = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+  }
+
+  get isAtEnd(): boolean {
+    return this.#at === this.#bytes.length;
+  }
+
+  next(): number {
+    let value = 0;
+    let scale = 1;
+    while (this.#at < this.#bytes.length) {
+      const byte = this.#bytes[this.#at++]!;
+      value += (byte & LOW_BITS) * scale;
+      if (byte < CONTINUES) {
+        if (value > Number.MAX_SAFE_INTEGER) break;
+        return value;
+      }
+      scale *= CONTINUES;
+    }
+    throw new Error("Cannot read the histogram as its bytes are cut or damaged");
+  }
+}
+
+function writeNumber(bytes: number[], value: number): void {
+  let rest = value;
+  while (rest >= CONTINUES) {
+    bytes.push((rest % CONTINUES) + CONTINUES);
+    rest = Math.floor(rest / CONTINUES);
+  }
+  bytes.push(rest);
+}
+
+/** The bucket of a positive amount: the first whose upper edge is not below it. */
+function bucketOf(amount: number): number {
+  if (amount > AMOUNT_MAX) {
+    throw new RangeError(`Cannot count an amount above ${AMOUNT_MAX}: current value is ${amount}`);
+  }
+  let bucket = GUIDE[guideKey(amount) - GUIDE_BASE]!;
+  while (UPPERS[bucket]! < amount) bucket++;
+  return bucket;
+}
+
+function guideKey(amount: number): number {
+  double[0] = amount;
+  return halves[1]! >>> GUIDE_SHIFT;
+}
+
+function makeBuckets(): { uppers: Float64Array; middles: Float64Array } {
+  const uppers: number[] = [];
+  const middles: number[] = [];
+  for (let low = 1; low <= AMOUNT_MAX;) {
+    const middle = low + Math.floor(low / ERROR_DIVISOR);
+    const upper = Math.floor((middle * ERROR_DIVISOR) / (ERROR_DIVISOR - 1));
+    middles.push(middle);
+    uppers.push(upper);
+    low = upper + 1;
+  }
+  return { uppers: Float64Array.from(uppers), middles: Float64Array.from(middles) };
+}
+
+function makeGuide(): Uint16Array {
+  const guide = new Uint16Array(guideKey(AMOUNT_MAX) - GUIDE_BASE + 1);
+  let bucket = 0;
+  for (let i = 0; i < guide.length; i++) {
+    halves[1] = (GUIDE_BASE + i) << GUIDE_SHIFT;
+    halves[0] = 0;
+    while (UPPERS[bucket]! < double[0]!) bucket++;
+    guide[i] = bucket;
+  }
+  return guide;
 }

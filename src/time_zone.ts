@@ -1,0 +1,81 @@
+/**
+ * Time zones by IANA name, over the platform's `Temporal` (and so its time zone database).
+ *
+ * A local time that a clock change skips is read with the offset before the change (02:30 becomes 03:30), one that
+ * happens twice is the first of the two: the rule of RFC 5545 and Temporal's "compatible". No time is refused for it,
+ * since a producer that reads a wall clock cannot do better.
+ */
+
+/** A local quarter of an hour: no zone changes its offset twice within one. */
+const QUARTER_MS = 900_000;
+const DAY_MS = 86_400_000;
+/** Cached offsets and days, of all zones together; beyond it the cache starts anew. */
+const CACHE_ENTRIES_MAX = 8_192;
+
+const offsets = new Map<string, Map<number, number>>();
+const days = new Map<string, Map<number, number>>();
+
+/** Whether an IANA time zone of that name is known. Bare offsets such as `+02:00` are no names. */
+export function isTimeZone(name: string): boolean {
+  if (!/^[A-Za-z]/.test(name)) return false;
+  try {
+    new Intl.DateTimeFormat("en", { timeZone: name });
+    return true;
+  } catch (error) {
+    if (error instanceof RangeError) return false;
+    throw error;
+  }
+}
+
+/** The time (milliseconds since the epoch) at which clocks of a zone show a local time, given as if it were UTC. */
+export function zonedToUtc(local: number, zone: string): number {
+  if (zone === "UTC") return local;
+  const known = cacheOf(offsets, zone);
+  const quarter = Math.floor(local / QUARTER_MS);
+  const offset = known.get(quarter);
+  if (offset !== undefined) return local - offset;
+  const first = offsetOf(quarter * QUARTER_MS, zone);
+  const last = offsetOf((quarter + 1) * QUARTER_MS - 1, zone);
+  if (first !== last) return local - offsetOf(local, zone);
+  if (known.size >= CACHE_ENTRIES_MAX) known.clear();
+  known.set(quarter, first);
+  return local - first;
+}
+
+/** The number of the local day (0 is 1970-01-01) that a zone's calendar shows at a time. */
+export function localDayOf(timestamp: number, zone: string): number {
+  if (zone === "UTC") return Math.floor(timestamp / DAY_MS);
+  const local = Temporal.Instant.fromEpochMilliseconds(timestamp).toZonedDateTimeISO(zone);
+  return Math.floor((timestamp + local.offsetNanoseconds / 1e6) / DAY_MS);
+}
+
+/**
+ * The time at which a local day begins, floored to the minute because cells are minutes (a few zones had offsets with
+ * seconds until 1972). Never decreases from one day to the next; a day that a zone skipped begins where the next does.
+ */
+export function dayStart(day: number, zone: string): number {
+  if (zone === "UTC") return day * DAY_MS;
+  const known = cacheOf(days, zone);
+  const cached = known.get(day);
+  if (cached !== undefined) return cached;
+  const date = new Temporal.PlainDate(1970, 1, 1).add({ days: day });
+  const start = Math.floor(date.toZonedDateTime(zone).epochMilliseconds / 60_000) * 60_000;
+  if (known.size >= CACHE_ENTRIES_MAX) known.clear();
+  known.set(day, start);
+  return start;
+}
+
+function offsetOf(local: number, zone: string): number {
+  const plain = Temporal.Instant.fromEpochMilliseconds(local).toZonedDateTimeISO("UTC").toPlainDateTime();
+  return local - plain.toZonedDateTime(zone, { disambiguation: "compatible" }).epochMilliseconds;
+}
+
+function cacheOf<V>(caches: Map<string, Map<number, V>>, zone: string): Map<number, V> {
+  let cache = caches.get(zone);
+  if (cache === undefined) {
+    if (caches.size >= 64) caches.clear();
+    cache = new Map();
+    caches.set(zone, cache);
+  }
+  return cache;
+}
