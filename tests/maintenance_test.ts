@@ -1,0 +1,68 @@
+/** The pass of the minute: what it does, and that silence of the ticks is noticed. */
+import { assertEquals } from "@std/assert";
+import { MAINTENANCE_SILENCE_MS, RETENTION_SLACK_MS } from "../src/limits.ts";
+import { Maintenance } from "../src/maintenance.ts";
+
+const HOUR_MS = 3_600_000;
+
+/** A store that notes what it is asked. */
+function noting(problem?: Error) {
+  const calls: string[] = [];
+  return {
+    calls,
+    settle: () => {
+      calls.push("settle");
+      return problem === undefined ? Promise.resolve(0) : Promise.reject(problem);
+    },
+    purge: (before: number) => {
+      calls.push(`purge ${before}`);
+      return Promise.resolve(0);
+    },
+  };
+}
+
+Deno.test("maintenance: without retention a pass settles and purges nothing", async () => {
+  const store = noting();
+  const maintenance = new Maintenance({ store, now: () => 0, retentionMs: null, maxFutureMs: HOUR_MS });
+  await maintenance.pass();
+  assertEquals(store.calls, ["settle"]);
+});
+
+Deno.test("maintenance: with retention it purges at the age of retention + clock skew + an hour of slack", async () => {
+  const store = noting();
+  const now = 100 * HOUR_MS;
+  const maintenance = new Maintenance({ store, now: () => now, retentionMs: 10 * HOUR_MS, maxFutureMs: HOUR_MS });
+  await maintenance.pass();
+  assertEquals(store.calls, ["settle", `purge ${now - 11 * HOUR_MS - RETENTION_SLACK_MS}`]);
+});
+
+Deno.test("maintenance: a failing pass does not reject, shows in health, and the next good one clears it", async () => {
+  const store = noting(new Error("disk is gone"));
+  const good = noting();
+  let current: ReturnType<typeof noting> = store;
+  const maintenance = new Maintenance({
+    store: { settle: () => current.settle(), purge: (before) => current.purge(before) },
+    now: () => 0,
+    retentionMs: null,
+    maxFutureMs: 0,
+  });
+  await maintenance.pass();
+  assertEquals(maintenance.health(), { ok: false, detail: "disk is gone" });
+  current = good;
+  await maintenance.pass();
+  assertEquals(maintenance.health(), { ok: true, detail: "running" });
+});
+
+Deno.test("maintenance: the watchdog runs a pass only when none has ended for long", async () => {
+  const store = noting();
+  let now = 0;
+  const maintenance = new Maintenance({ store, now: () => now, retentionMs: null, maxFutureMs: 0 });
+  now = MAINTENANCE_SILENCE_MS - 1;
+  await maintenance.watch();
+  assertEquals(store.calls, []);
+  now += 1;
+  await maintenance.watch();
+  assertEquals(store.calls, ["settle"]);
+  await maintenance.watch();
+  assertEquals(store.calls, ["settle"]);
+});
