@@ -40,6 +40,8 @@ export const REQUEST_ID_CHARACTERS_MAX = 128;
 export const PAGE_EVENTS_MAX = 1_000;
 export const PAGE_EVENTS_DEFAULT = 50;
 export const AGGREGATE_ROWS_MAX = 10_000;
+/** Differences told by a recount; the rest is only counted. */
+export const RECOUNT_DIFFERENCES_MAX = 100;
 export const AGGREGATED_METRICS_MINUTES_MAX = 1_440;
 export const STREAM_EVENTS_BACKLOG_MAX = 10_000;
 /** Length of a cursor that is looked at. */

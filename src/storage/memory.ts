@@ -8,7 +8,7 @@
  */
 import { HubError } from "../errors.ts";
 import { type Event, sameContent } from "../event.ts";
-import { EVENT_TYPES_PER_TENANT_MAX, MEMORY_STORE_EVENTS_MAX } from "../limits.ts";
+import { EVENT_TYPES_PER_TENANT_MAX, MEMORY_STORE_EVENTS_MAX, RECOUNT_DIFFERENCES_MAX } from "../limits.ts";
 import { type AggregateQuery, type AggregateRow, type KeyedCell, summarise } from "../rollup.ts";
 import type {
   AppendStatus,
@@ -25,9 +25,6 @@ import type {
 import { HOUR_MS, hourOf, MINUTE_MS, minuteOf } from "../window.ts";
 import { type MemoryEntry, MemoryLog } from "./memory_log.ts";
 import { type CountedCell, type Key, MemoryTenant, type Minute } from "./memory_tenant.ts";
-
-/** Differences told in a {@link RecountReport}; the rest is only counted. */
-const DIFFERENCES_TOLD_MAX = 100;
 
 /** The store in memory; its {@link log} is what `MemoryStream` reads. */
 export class MemoryStore implements EventStore {
@@ -156,7 +153,7 @@ export class MemoryStore implements EventStore {
         const difference = differenceOf(minute, eventType, counted.get(eventType));
         if (!difference) continue;
         differing++;
-        if (differences.length < DIFFERENCES_TOLD_MAX) differences.push(difference);
+        if (differences.length < RECOUNT_DIFFERENCES_MAX) differences.push(difference);
       }
       if (options.replace) minute.cells = counted;
     }
