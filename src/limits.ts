@@ -37,6 +37,8 @@ export const GRAPHQL_BODY_BYTES_MAX = 8 * MEBIBYTE;
 /** One line holds one event, and an event may be as large as the body of a single POST. */
 export const NDJSON_LINE_BYTES_MAX = EVENT_BODY_BYTES_MAX;
 export const REQUEST_ID_CHARACTERS_MAX = 128;
+/** How often bodies that are still arriving are checked against their deadline. */
+export const BODY_SWEEP_MS = SECOND_MS;
 export const PAGE_EVENTS_MAX = 1_000;
 export const PAGE_EVENTS_DEFAULT = 50;
 export const AGGREGATE_ROWS_MAX = 10_000;
@@ -98,3 +100,15 @@ export const THREAD_SILENCE_MS = 30 * SECOND_MS;
 /** The supervisor waits so long before it starts a failed part again, doubling from the first to the second. */
 export const RESTART_DELAY_MS_MIN = 100;
 export const RESTART_DELAY_MS_MAX = 30 * SECOND_MS;
+
+// Command line
+/** Events of one request: beyond it a batch gains little, and a retry repeats more. */
+export const CLI_BATCH_EVENTS_MAX = 1_000;
+/** Half of what the hub takes, so that a batch of long lines fits whatever is added to them. */
+export const CLI_BATCH_BYTES_MAX = BATCH_BODY_BYTES_MAX / 2;
+/** A block of server-sent events that grows beyond it is not the hub's. */
+export const SSE_BLOCK_CHARACTERS_MAX = MEBIBYTE;
+/** Time zones whose offsets and days are remembered; all there are is about 600, and a client names them. */
+export const ZONES_CACHED = 64;
+/** Quarters of an hour, and days, remembered of one zone: three months and twenty years; beyond it, it starts anew. */
+export const ZONE_CACHE_ENTRIES = 8_192;
