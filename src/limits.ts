@@ -85,6 +85,10 @@ export const SUBSCRIBERS_MAX = 10_000;
 /** An event may come a little late before its window counts as closed. */
 export const WINDOW_CLOSE_GRACE_MS = 5 * SECOND_MS;
 export const RETENTION_MIN_MS = HOUR_MS;
+/** Time zones whose offsets and days are remembered; all there are is about 600, and a client names them. */
+export const ZONES_CACHED = 64;
+/** Quarters of an hour, and days, remembered of one zone: three months and twenty years; beyond it, it starts anew. */
+export const ZONE_CACHE_ENTRIES = 8_192;
 /** Retention purges so much later than asked, so that no window that still takes events loses any. */
 export const RETENTION_SLACK_MS = HOUR_MS;
 
@@ -108,7 +112,3 @@ export const CLI_BATCH_EVENTS_MAX = 1_000;
 export const CLI_BATCH_BYTES_MAX = BATCH_BODY_BYTES_MAX / 2;
 /** A block of server-sent events that grows beyond it is not the hub's. */
 export const SSE_BLOCK_CHARACTERS_MAX = MEBIBYTE;
-/** Time zones whose offsets and days are remembered; all there are is about 600, and a client names them. */
-export const ZONES_CACHED = 64;
-/** Quarters of an hour, and days, remembered of one zone: three months and twenty years; beyond it, it starts anew. */
-export const ZONE_CACHE_ENTRIES = 8_192;

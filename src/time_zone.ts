@@ -5,12 +5,11 @@
  * happens twice is the first of the two: the rule of RFC 5545 and Temporal's "compatible". No time is refused for it,
  * since a producer that reads a wall clock cannot do better.
  */
+import { ZONE_CACHE_ENTRIES, ZONES_CACHED } from "./limits.ts";
 
 /** A local quarter of an hour: no zone changes its offset twice within one. */
 const QUARTER_MS = 900_000;
 const DAY_MS = 86_400_000;
-/** Cached offsets and days, of all zones together; beyond it the cache starts anew. */
-const CACHE_ENTRIES_MAX = 8_192;
 
 const offsets = new Map<string, Map<number, number>>();
 const days = new Map<string, Map<number, number>>();
@@ -37,7 +36,7 @@ export function zonedToUtc(local: number, zone: string): number {
   const first = offsetOf(quarter * QUARTER_MS, zone);
   const last = offsetOf((quarter + 1) * QUARTER_MS - 1, zone);
   if (first !== last) return local - offsetOf(local, zone);
-  if (known.size >= CACHE_ENTRIES_MAX) known.clear();
+  if (known.size >= ZONE_CACHE_ENTRIES) known.clear();
   known.set(quarter, first);
   return local - first;
 }
@@ -60,7 +59,7 @@ export function dayStart(day: number, zone: string): number {
   if (cached !== undefined) return cached;
   const date = new Temporal.PlainDate(1970, 1, 1).add({ days: day });
   const start = Math.floor(date.toZonedDateTime(zone).epochMilliseconds / 60_000) * 60_000;
-  if (known.size >= CACHE_ENTRIES_MAX) known.clear();
+  if (known.size >= ZONE_CACHE_ENTRIES) known.clear();
   known.set(day, start);
   return start;
 }
@@ -73,7 +72,7 @@ function offsetOf(local: number, zone: string): number {
 function cacheOf<V>(caches: Map<string, Map<number, V>>, zone: string): Map<number, V> {
   let cache = caches.get(zone);
   if (cache === undefined) {
-    if (caches.size >= 64) caches.clear();
+    if (caches.size >= ZONES_CACHED) caches.clear();
     cache = new Map();
     caches.set(zone, cache);
   }
