@@ -168,23 +168,24 @@ export class Subscriber implements LiveSubscription {
   async #take(): Promise<LiveMessage> {
     if (this.#end !== null) return this.#end;
     if (this.#opening !== null) return this.#open();
-    const queued = this.#queue.shift();
-    if (queued !== undefined) {
-      this.#queuedEvents -= queued.batch.events.length;
-      this.#queuedBytes -= queued.batch.bytes;
-      this.#taken = this.#queue.length === 0 ? this.#fed : queued.position;
-      return { kind: "events", batch: queued.batch };
-    }
     while (this.#end === null) {
-      if (!this.#live) {
-        const message = await this.#walk();
-        if (message !== null) return message;
-      }
-      if (this.#end !== null) break;
-      const message = await new Promise<LiveMessage | null>((resolve) => this.#waiter = resolve);
+      const message = this.#dequeue() ?? (this.#live ? await this.#wait() : await this.#walk());
       if (message !== null) return message;
     }
     return this.#end;
+  }
+
+  #dequeue(): LiveMessage | null {
+    const queued = this.#queue.shift();
+    if (queued === undefined) return null;
+    this.#queuedEvents -= queued.batch.events.length;
+    this.#queuedBytes -= queued.batch.bytes;
+    this.#taken = this.#queue.length === 0 ? this.#fed : queued.position;
+    return { kind: "events", batch: queued.batch };
+  }
+
+  #wait(): Promise<LiveMessage | null> {
+    return new Promise((resolve) => this.#waiter = resolve);
   }
 
   #open(): LiveMessage {
@@ -198,10 +199,6 @@ export class Subscriber implements LiveSubscription {
   async #walk(): Promise<LiveMessage | null> {
     const startedAt = this.#host.now();
     while (this.#end === null) {
-      if (this.#host.join(this)) {
-        this.#live = true;
-        return null;
-      }
       let page: LogPage;
       try {
         page = await this.#host.read(this.#fed, this.tenant);
@@ -212,6 +209,8 @@ export class Subscriber implements LiveSubscription {
       }
       if (this.#end !== null) break;
       this.#fed = page.position;
+      // Only who has just seen the end of the log may join the tail: it must not replay history for the others.
+      if (page.caughtUp) this.#live = this.#host.join(this);
       const batch = batchOf(page.entries, this, this.#host.cursor);
       if (page.reset !== undefined) {
         // The announcement comes first; what follows it waits its turn in the queue.
@@ -221,6 +220,7 @@ export class Subscriber implements LiveSubscription {
       }
       this.#taken = page.position;
       if (batch !== null) return { kind: "events", batch };
+      if (this.#live) return null;
       if (this.#host.now() - startedAt >= STREAM_KEEP_ALIVE_MS) return { kind: "position", cursor: this.cursor };
       // A driver may answer at once; others must get their turn in a long walk without matches.
       await new Promise((resolve) => setImmediate(resolve));
