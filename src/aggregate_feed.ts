@@ -25,7 +25,11 @@ type Follower = AggregateSubscription & {
 
 /** A row with whether its window is closed at a time. */
 export function withClosed<Row extends { readonly end: number }>(row: Row, now: number): Row & { closed: boolean } {
-  return { ...row, closed: now >= row.end + WINDOW_CLOSE_GRACE_MS };
+  return { ...row, closed: isClosed(row, now) };
+}
+
+function isClosed(window: { readonly end: number }, now: number): boolean {
+  return now >= window.end + WINDOW_CLOSE_GRACE_MS;
 }
 
 /** A subscriber: rows wait by their key, so that a newer state replaces the older one. */
@@ -125,7 +129,7 @@ class Topic {
   /** The next windows to read, neighbours joined into ranges; what is too much stays for the next call. */
   take(now: number): Window[] {
     for (const [start, window] of this.open) {
-      if (now < window.end + WINDOW_CLOSE_GRACE_MS) continue;
+      if (!isClosed(window, now)) continue;
       this.open.delete(start);
       this.changed.add(start);
     }
@@ -134,7 +138,7 @@ class Topic {
     for (const start of starts) {
       this.changed.delete(start);
       const window = windowOf(start, this.options.window);
-      if (now < window.end + WINDOW_CLOSE_GRACE_MS) this.open.set(start, window);
+      if (!isClosed(window, now)) this.open.set(start, window);
       const last = ranges.at(-1);
       if (last?.end === start) last.end = window.end;
       else ranges.push({ start, end: window.end });
@@ -226,7 +230,9 @@ export class AggregateFeed {
     const current = windowOf(now, topic.options.window);
     const before = windowOf(current.start - 1, topic.options.window);
     const rows = await this.#read(topic.options, { start: before.start, end: current.end });
-    for (const window of [before, current]) topic.open.set(window.start, window);
+    for (const window of [before, current]) {
+      if (!isClosed(window, now)) topic.open.set(window.start, window);
+    }
     for (const follower of fresh) {
       topic.fresh.delete(follower);
       follower.offer(rows);
