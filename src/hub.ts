@@ -45,6 +45,8 @@ export type IngestResult =
 export interface ListedEvents {
   readonly events: readonly Event[];
   readonly nextCursor: string | null;
+  /** The page cursor right behind one of the events, by its index. */
+  cursorAt(index: number): string;
 }
 
 /** A question about windows; see contract `GET /aggregates`. Times in milliseconds; missing = the last hour. */
@@ -216,8 +218,13 @@ export class Hub implements HubApi {
     const { limit, order } = page;
     checkInteger("limit", limit, { min: 1, max: PAGE_EVENTS_MAX });
     const after = page.cursor === undefined ? undefined : decodePageCursor(filter.tenant, order, page.cursor);
-    const { events, next } = await this.#options.store.list(filter, { limit, order, after });
-    return { events, nextCursor: next === null ? null : encodePageCursor(filter.tenant, order, next) };
+    const { events, ties, next } = await this.#options.store.list(filter, { limit, order, after });
+    return {
+      events,
+      nextCursor: next === null ? null : encodePageCursor(filter.tenant, order, next),
+      cursorAt: (index) =>
+        encodePageCursor(filter.tenant, order, { timestamp: events[index]!.timestamp, tie: ties[index]! }),
+    };
   }
 
   async aggregates(request: AggregatesRequest): Promise<Aggregates> {

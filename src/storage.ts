@@ -50,6 +50,8 @@ export interface PageRequest {
 /** A page may be shorter than asked for; only `next: null` is the end. */
 export interface EventPage {
   readonly events: readonly Event[];
+  /** The tie of each event, in the same order: with its timestamp it is the place right behind that event. */
+  readonly ties: readonly string[];
   readonly next: PagePosition | null;
 }
 

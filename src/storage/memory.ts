@@ -85,7 +85,11 @@ export class MemoryStore implements EventStore {
         }
         found.push(entry);
       }
-      return { events: found.map((entry) => entry.event), next };
+      return {
+        events: found.map((entry) => entry.event),
+        ties: found.map((entry) => String(entry.sequence)),
+        next,
+      };
     });
   }
 
