@@ -32,6 +32,8 @@ export const FIELD_ERRORS_MAX = 32;
 export const EVENT_BODY_BYTES_MAX = 64 * KIBIBYTE;
 export const BATCH_BODY_BYTES_MAX = 8 * MEBIBYTE;
 export const BATCH_EVENTS_MAX = 10_000;
+/** Bodies that are being read at once, in all: many slow large ones may not fill the memory. */
+export const BODIES_IN_FLIGHT_BYTES_MAX = 128 * MEBIBYTE;
 /** A GraphQL body may carry a batch of variables. */
 export const GRAPHQL_BODY_BYTES_MAX = 8 * MEBIBYTE;
 /** One line holds one event, and an event may be as large as the body of a single POST. */
