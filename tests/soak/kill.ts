@@ -11,6 +11,7 @@ import { mixedSenders } from "./mixed_load.ts";
 import { conclude, readNumbers, type Report } from "./options.ts";
 import { pause } from "./pace.ts";
 import { type HubProcess, startHub } from "./process.ts";
+import { ndjsonSender } from "./send.ts";
 import { type TypicalEvent, typicalEvent } from "./typical_event.ts";
 
 /** Sizes of a run. */
@@ -138,7 +139,7 @@ class KillRun {
   /** Sends again what was not answered. What is a duplicate now had been stored without an answer. */
   async #resend(hub: HubProcess, round: number): Promise<void> {
     const open = this.#ledger.open();
-    const sender = mixedSenders(hub).find((sender) => sender.protocol === "ndjson")!;
+    const sender = ndjsonSender(hub.httpUrl, RESEND_BATCH_EVENTS);
     for (let start = 0; start < open.length; start += RESEND_BATCH_EVENTS) {
       const told = await this.#ledger.send(sender, open.slice(start, start + RESEND_BATCH_EVENTS));
       this.#storedUnasked += told.filter((status) => status === "duplicate").length;

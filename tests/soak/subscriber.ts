@@ -48,6 +48,11 @@ export class Subscriber {
   async whenReceived(count: number, timeoutMs: number): Promise<void> {
     await until(() => this.ids.length >= count, { name: `${this.name} has received ${count} events`, timeoutMs });
   }
+
+  /** Waits until an id is the last that has come. */
+  async whenSeen(id: string, timeoutMs: number): Promise<void> {
+    await until(() => this.ids.at(-1) === id, { name: `${this.name} has received ${id}`, timeoutMs });
+  }
 }
 
 /** Where two sequences part: a sentence, or `null` when they are equal. */
