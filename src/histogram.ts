@@ -31,27 +31,43 @@ const GUIDE = makeGuide();
 
 /** Counts by bucket. Amounts are in units of 1/10,000. */
 export class Histogram {
-  #zeros = 0;
-  readonly #negative = new Buckets();
-  readonly #positive = new Buckets();
+  /** What {@link Histogram.decode} was given, until somebody asks: most are only merged, straight from their bytes. */
+  #encoded: Uint8Array | null = null;
+  #counts: Counts | null = null;
 
   /** Adds an amount `times` times. */
   add(amount: Amount, times = 1): void {
-    if (amount === 0) this.#zeros += times;
-    else if (amount > 0) this.#positive.add(bucketOf(amount), times);
-    else this.#negative.add(bucketOf(-amount), times);
+    const counts = this.#open();
+    if (amount === 0) counts.zeros += times;
+    else if (amount > 0) counts.positive.add(bucketOf(amount), times);
+    else counts.negative.add(bucketOf(-amount), times);
   }
 
   /** Adds another histogram to this one. */
   merge(other: Histogram): void {
-    this.#zeros += other.#zeros;
-    this.#negative.merge(other.#negative);
-    this.#positive.merge(other.#positive);
+    const counts = this.#open();
+    if (other.#encoded !== null) {
+      addEncoded(counts, other.#encoded);
+    } else if (other.#counts !== null) {
+      counts.zeros += other.#counts.zeros;
+      counts.negative.merge(other.#counts.negative);
+      counts.positive.merge(other.#counts.positive);
+    }
+  }
+
+  /** Makes it empty, keeping its room for the next. */
+  clear(): void {
+    this.#encoded = null;
+    if (this.#counts === null) return;
+    this.#counts.zeros = 0;
+    this.#counts.negative.clear();
+    this.#counts.positive.clear();
   }
 
   /** Number of amounts in it. */
   get count(): number {
-    return this.#zeros + this.#negative.total + this.#positive.total;
+    const { zeros, negative, positive } = this.#open();
+    return zeros + negative.total + positive.total;
   }
 
   /**
@@ -66,42 +82,72 @@ export class Histogram {
     // A product such as 0.07 × 100 lies a hair above the integer it means.
     const product = p * count;
     const rounded = Math.round(product);
-    const rank = Math.max(1, Math.abs(product - rounded) < 1e-9 ? rounded : Math.ceil(product));
-    return Math.min(Math.max(this.#atRank(rank), bounds.min), bounds.max);
+    const rank = Math.max(1, Math.abs(product - rounded) < 1e-9 * count ? rounded : Math.ceil(product));
+    return Math.min(Math.max(amountAtRank(this.#open(), rank), bounds.min), bounds.max);
   }
 
   /** A compact form for storage; {@link Histogram.decode} is its inverse. */
   encode(): Uint8Array {
+    const { zeros, negative, positive } = this.#open();
     const bytes: number[] = [FORM_VERSION];
-    writeNumber(bytes, this.#zeros);
-    this.#negative.encode(bytes);
-    this.#positive.encode(bytes);
+    writeNumber(bytes, zeros);
+    negative.encode(bytes);
+    positive.encode(bytes);
     return Uint8Array.from(bytes);
   }
 
-  /** Reads {@link encode}'s form, adding to `into` when given. Throws `Error` on bytes that are not one. */
-  static decode(bytes: Uint8Array, into: Histogram = new Histogram()): Histogram {
-    const reader = new Reader(bytes);
-    if (reader.next() !== FORM_VERSION) throw new Error("Cannot read the histogram as its form is not known");
-    into.#zeros += reader.next();
-    into.#negative.decode(reader);
-    into.#positive.decode(reader);
-    if (!reader.isAtEnd) throw new Error("Cannot read the histogram as bytes follow it");
-    return into;
+  /**
+   * Reads {@link encode}'s form, adding to `into` when given. Throws `Error` on bytes that are not one: of an unknown
+   * form at once, of damaged ones when they are first used. The bytes must not change afterwards.
+   */
+  static decode(bytes: Uint8Array, into?: Histogram): Histogram {
+    if (bytes[0] !== FORM_VERSION) throw new Error("Cannot read the histogram as its form is not known");
+    if (into !== undefined) {
+      addEncoded(into.#open(), bytes);
+      return into;
+    }
+    const histogram = new Histogram();
+    histogram.#encoded = bytes;
+    return histogram;
   }
 
   /** Whether both have the same counts. */
   equals(other: Histogram): boolean {
-    return this.#zeros === other.#zeros && this.#negative.equals(other.#negative) &&
-      this.#positive.equals(other.#positive);
+    const left = this.#open();
+    const right = other.#open();
+    return left.zeros === right.zeros && left.negative.equals(right.negative) && left.positive.equals(right.positive);
   }
 
-  #atRank(rank: number): Amount {
-    if (rank <= this.#negative.total) return -MIDDLES[this.#negative.bucketAtRank(this.#negative.total - rank + 1)]!;
-    const left = rank - this.#negative.total;
-    if (left <= this.#zeros) return 0;
-    return MIDDLES[this.#positive.bucketAtRank(left - this.#zeros)]!;
+  #open(): Counts {
+    this.#counts ??= { zeros: 0, negative: new Buckets(), positive: new Buckets() };
+    if (this.#encoded !== null) {
+      addEncoded(this.#counts, this.#encoded);
+      this.#encoded = null;
+    }
+    return this.#counts;
   }
+}
+
+interface Counts {
+  zeros: number;
+  readonly negative: Buckets;
+  readonly positive: Buckets;
+}
+
+function addEncoded(counts: Counts, bytes: Uint8Array): void {
+  const reader = new Reader(bytes);
+  reader.next();
+  counts.zeros += reader.next();
+  counts.negative.decode(reader);
+  counts.positive.decode(reader);
+  if (!reader.isAtEnd) throw new Error("Cannot read the histogram as bytes follow it");
+}
+
+function amountAtRank(counts: Counts, rank: number): Amount {
+  const { zeros, negative, positive } = counts;
+  if (rank <= negative.total) return -MIDDLES[negative.bucketAtRank(negative.total - rank + 1)]!;
+  const left = rank - negative.total;
+  return left <= zeros ? 0 : MIDDLES[positive.bucketAtRank(left - zeros)]!;
 }
 
 /** Counts of the buckets of one sign: dense between the first and the last that were used. */
@@ -123,6 +169,11 @@ class Buckets {
     const shift = other.#offset - this.#offset;
     for (let i = 0; i < from.length; i++) this.#counts[i + shift]! += from[i]!;
     this.total += other.total;
+  }
+
+  clear(): void {
+    this.#counts.fill(0);
+    this.total = 0;
   }
 
   /** The bucket that holds the amount of that rank (from 1), counted from the smallest bucket. */
@@ -208,16 +259,16 @@ class Reader {
   }
 
   next(): number {
-    let value = 0;
-    let scale = 1;
-    while (this.#at < this.#bytes.length) {
+    const first = this.#bytes[this.#at++];
+    if (first !== undefined && first < CONTINUES) return first;
+    let value = (first ?? 0) & LOW_BITS;
+    for (let scale = CONTINUES; this.#at < this.#bytes.length && scale <= Number.MAX_SAFE_INTEGER; scale *= CONTINUES) {
       const byte = this.#bytes[this.#at++]!;
       value += (byte & LOW_BITS) * scale;
       if (byte < CONTINUES) {
         if (value > Number.MAX_SAFE_INTEGER) break;
         return value;
       }
-      scale *= CONTINUES;
     }
     throw new Error("Cannot read the histogram as its bytes are cut or damaged");
   }

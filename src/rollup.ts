@@ -142,8 +142,11 @@ export function summarise(cells: Iterable<KeyedCell>, query: AggregateQuery): Ag
 /** The rows that have events. */
 function present(table: Map<string, Map<number, RowTotals>>, groups: string[], query: AggregateQuery): AggregateRow[] {
   const rows: AggregateRow[] = [];
+  const scratch = new Histogram();
   for (const group of groups) {
-    for (const totals of table.get(group)?.values() ?? []) rows.push(totals.row(query.groupByType ? group : null));
+    for (const totals of table.get(group)?.values() ?? []) {
+      rows.push(totals.row(query.groupByType ? group : null, scratch));
+    }
   }
   // The groups come in order and the sort is stable: rows of one start stay ordered by type.
   return rows.sort((a, b) => a.start - b.start);
@@ -153,6 +156,7 @@ function present(table: Map<string, Map<number, RowTotals>>, groups: string[], q
 function filled(table: Map<string, Map<number, RowTotals>>, groups: string[], query: AggregateQuery): AggregateRow[] {
   const rows: AggregateRow[] = [];
   if (groups.length === 0) return rows;
+  const scratch = new Histogram();
   // A day has at least 20 hours: whatever is surely too much is refused before it is made.
   const fewest = ((query.to - query.from) / WINDOW_MS[query.window]) * (query.window === "1d" ? 0.8 : 1);
   if (fewest * groups.length > AGGREGATE_ROWS_MAX * 1.5) throw tooManyRows();
@@ -160,7 +164,7 @@ function filled(table: Map<string, Map<number, RowTotals>>, groups: string[], qu
     for (const group of groups) {
       if (rows.length === AGGREGATE_ROWS_MAX) throw tooManyRows();
       const totals = table.get(group)?.get(window.start) ?? new RowTotals(window, false);
-      rows.push(totals.row(query.groupByType ? group : null));
+      rows.push(totals.row(query.groupByType ? group : null, scratch));
     }
   }
   return rows;
@@ -178,23 +182,24 @@ class RowTotals {
   readonly #window: Window;
   readonly #cell = emptyCell();
   #net = 0n;
-  /** `null` when not asked for, or when a cell came without one. */
-  #histogram: Histogram | null;
+  /** Of the cells of the row; `null` when not asked for, or when a cell came without one. */
+  #histograms: Histogram[] | null;
 
   constructor(window: Window, percentiles: boolean) {
     this.#window = window;
-    this.#histogram = percentiles ? new Histogram() : null;
+    this.#histograms = percentiles ? [] : null;
   }
 
   add(cell: KeyedCell): void {
     mergeCell(this.#cell, cell);
     if (cell.eventType === "purchase") this.#net += cell.sum;
     else if (cell.eventType === "return" || cell.eventType === "refund") this.#net -= cell.sum;
-    if (cell.histogram === null) this.#histogram = null;
-    else this.#histogram?.merge(cell.histogram);
+    if (cell.histogram === null) this.#histograms = null;
+    else this.#histograms?.push(cell.histogram);
   }
 
-  row(eventType: string | null): AggregateRow {
+  /** The row. `scratch` is room to merge histograms in: one for all rows, so that thousands of rows stay small. */
+  row(eventType: string | null, scratch: Histogram): AggregateRow {
     const { count, sum, min, max } = this.#cell;
     const { start, end } = this.#window;
     const empty = count === 0;
@@ -208,13 +213,23 @@ class RowTotals {
       min: empty ? null : min,
       max: empty ? null : max,
       average: empty ? null : divideHalfEven(sum, BigInt(count)),
-      percentiles: empty || this.#histogram === null ? null : {
-        p50: this.#histogram.percentile(0.5, { min, max }),
-        p95: this.#histogram.percentile(0.95, { min, max }),
-        p99: this.#histogram.percentile(0.99, { min, max }),
-      },
+      percentiles: empty || this.#histograms === null ? null : percentilesOf(this.#histograms, { min, max }, scratch),
     };
   }
+}
+
+function percentilesOf(
+  histograms: readonly Histogram[],
+  bounds: { min: Amount; max: Amount },
+  scratch: Histogram,
+): NonNullable<AggregateRow["percentiles"]> {
+  scratch.clear();
+  for (const histogram of histograms) scratch.merge(histogram);
+  return {
+    p50: scratch.percentile(0.5, bounds),
+    p95: scratch.percentile(0.95, bounds),
+    p99: scratch.percentile(0.99, bounds),
+  };
 }
 
 /** The quotient rounded to the nearest integer, a tie to the even one. The divisor is positive. */
