@@ -1,5 +1,6 @@
 /** The hub as the command line sees it: one small HTTP client. */
 import type { BatchAnswer, Problem } from "./contract.ts";
+import { shown } from "./terminal.ts";
 
 /** Where a hub listens when nothing says otherwise. */
 export const DEFAULT_URL = "http://127.0.0.1:8000";
@@ -136,12 +137,12 @@ export class Client {
 
 /** A problem in plain sentences, each faulty field on a line of its own. */
 export function explain(problem: Problem): string {
-  const lines = [problem.detail ?? problem.title];
-  for (const { pointer, parameter, detail } of problem.errors ?? []) {
-    lines.push(`  ${pointer || parameter || "the event"}: ${detail}`);
-  }
-  if (problem.code === "internal") lines.push(`  request id: ${problem.request_id}`);
-  return lines.join("\n");
+  const { title, detail, code, errors = [] } = problem;
+  // With faulty fields the detail only repeats the first of them.
+  const lines = [errors.length > 0 ? `${title}:` : detail ?? title];
+  for (const error of errors) lines.push(`  ${error.pointer || error.parameter || "the event"}: ${error.detail}`);
+  if (code === "internal") lines.push(`  The hub's log tells more under the request id ${problem.request_id}.`);
+  return lines.map(shown).join("\n");
 }
 
 function mediaType(response: Response): string {

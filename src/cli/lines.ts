@@ -21,6 +21,8 @@ const LINE_FEED = 10;
 export class LineReader {
   readonly #chunks: AsyncIterator<Uint8Array>;
   readonly #decoder = new TextDecoder("utf-8", { fatal: true });
+  readonly #signal: AbortSignal;
+  readonly #interrupted: Promise<void>;
   #chunk: Promise<IteratorResult<Uint8Array>> | null = null;
   #ready: { line: InputLine; bytes: number }[] = [];
   #partial: Uint8Array[] = [];
@@ -28,19 +30,26 @@ export class LineReader {
   #number = 0;
   #ended = false;
 
-  /** Reads a stream to its end, which {@link take} tells by an empty group. */
-  constructor(source: AsyncIterable<Uint8Array>) {
+  /** Reads a stream to its end, or until the signal is aborted. */
+  constructor(source: AsyncIterable<Uint8Array>, signal: AbortSignal) {
     this.#chunks = source[Symbol.asyncIterator]();
+    this.#signal = signal;
+    this.#interrupted = new Promise((resolve) => {
+      if (signal.aborted) resolve();
+      else signal.addEventListener("abort", () => resolve(), { once: true });
+    });
   }
 
   /** The next group: waits for one line, then takes what comes at once. Empty at the end, or when interrupted. */
-  async take(limits: GroupLimits, signal: AbortSignal): Promise<InputLine[]> {
-    while (!this.#ended && !this.#full(limits)) {
-      const waiting = this.#ready.length === 0;
+  async take(limits: GroupLimits): Promise<InputLine[]> {
+    while (!this.#ended && this.#ready.length < limits.lines) {
       this.#chunk ??= this.#chunks.next();
-      const read = await Promise.race([this.#chunk, waiting ? aborted(signal) : wait(LINGER_MS, signal)]);
-      if (signal.aborted) return [];
-      if (!read) break;
+      const read = await (this.#ready.length > 0 ? this.#linger(this.#chunk) : Promise.race([
+        this.#chunk,
+        this.#interrupted,
+      ]));
+      if (this.#signal.aborted) return [];
+      if (read === undefined) break;
       this.#chunk = null;
       if (read.done) this.#finish();
       else this.#split(read.value);
@@ -48,8 +57,14 @@ export class LineReader {
     return this.#group(limits);
   }
 
-  #full(limits: GroupLimits): boolean {
-    return this.#ready.length >= limits.lines;
+  async #linger<T>(chunk: Promise<T>): Promise<T | void> {
+    const arrived = new AbortController();
+    const signal = AbortSignal.any([this.#signal, arrived.signal]);
+    try {
+      return await Promise.race([chunk, wait(LINGER_MS, signal)]);
+    } finally {
+      arrived.abort();
+    }
   }
 
   #group(limits: GroupLimits): InputLine[] {
@@ -116,11 +131,4 @@ export class LineReader {
     this.#ended = true;
     if (this.#partialBytes > 0) this.#close();
   }
-}
-
-function aborted(signal: AbortSignal): Promise<null> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve(null);
-    else signal.addEventListener("abort", () => resolve(null), { once: true });
-  });
 }

@@ -128,12 +128,12 @@ async function sendLines(options: SendOptions): Promise<void> {
       note(describeRefusal(refusal));
     },
   });
-  const reader = new LineReader(Deno.stdin.readable);
+  const reader = new LineReader(Deno.stdin.readable, interrupted);
   let last = 0;
   let ended = false;
   try {
     for (;;) {
-      const lines = await reader.take({ lines: options.batch, bytes: CLI_BATCH_BYTES_MAX }, interrupted);
+      const lines = await reader.take({ lines: options.batch, bytes: CLI_BATCH_BYTES_MAX });
       if (lines.length === 0) break;
       last = lines.at(-1)!.number;
       await delivery.send(prepareAll(lines, { options, delivery }));
