@@ -6,6 +6,7 @@
  * `deno task soak:stalled --each 200 --seconds 120 --rate 500`
  */
 import { metricSum, streamHead } from "./api.ts";
+import { Conversation } from "./conversation.ts";
 import { FOLLOW_PROTOCOLS, type FollowProtocol } from "./follow.ts";
 import { Ledger } from "./ledger.ts";
 import { sendPaced } from "./mixed_load.ts";
@@ -13,8 +14,7 @@ import { conclude, percentile, readNumbers, type Report } from "./options.ts";
 import { pause } from "./pace.ts";
 import { type HubProcess, startHub } from "./process.ts";
 import { ndjsonSender } from "./send.ts";
-import { digestOf, type StalledSubscriber } from "./stalled_client.ts";
-import { StalledProcess } from "./stalled_process.ts";
+import { digestOf, type StalledOrder, type StalledResult, type StalledSubscriber } from "./stalled_client.ts";
 import { Subscriber } from "./subscriber.ts";
 import { type TypicalEvent, typicalEvent } from "./typical_event.ts";
 
@@ -40,6 +40,7 @@ const RESUMED_EVENTS = 50;
 const RESUMES_AT_ONCE = 8;
 const LIVE_SUBSCRIBERS = "eventhub_live_subscribers";
 const MIB = 2 ** 20;
+const STALLED_CLIENT = ["run", "--no-prompt", "--allow-net", new URL("stalled_client.ts", import.meta.url).pathname];
 
 /** Runs it. */
 export async function runStalled(options: StalledOptions): Promise<Report> {
@@ -73,16 +74,19 @@ class StalledRun {
     const sending = this.#send(stop.signal);
     await pause(this.#options.warmUpSeconds * 1_000);
     const rssBefore = this.#hub.rss();
-    await using stalled = await StalledProcess.start({
+    const order: StalledOrder = {
       httpAddress: new URL(this.#hub.httpUrl).host,
       grpcAddress: this.#hub.grpcAddress,
       after: await streamHead(this.#hub.httpUrl),
       each: this.#options.each,
-    });
+    };
+    await using stalled = new Conversation(Deno.execPath(), [...STALLED_CLIENT, JSON.stringify(order)]);
+    await stalled.hear();
     await this.#watch(healthy.length);
     stop.abort();
     await sending;
-    const { subscribers } = await stalled.drain();
+    await stalled.say();
+    const { subscribers }: StalledResult = JSON.parse(await stalled.hear());
     await this.#sendTail();
     await Promise.all(healthy.map((one) => one.whenReceived(this.#ledger.acknowledged.size, 60_000)));
     await this.#checkStalled(subscribers, healthy[0]!.ids);
