@@ -1,0 +1,25 @@
+/** A soak run in its short form as a test. */
+import { assertEquals } from "@std/assert";
+import type { Report } from "./options.ts";
+
+/** What a run needs: it starts processes, on ports and folders of its own. */
+const NEEDED = ["run", "net", "read", "write", "env"] as const;
+
+const missing = NEEDED.filter((name) => Deno.permissions.querySync({ name }).state !== "granted");
+
+/** Registers a test that runs a soak run; `check` looks at its report, and wants no violation when it is missing. */
+export function soakCase(
+  name: string,
+  { run, check = passed }: { run: () => Promise<Report>; check?: (report: Report) => void },
+): void {
+  const needs = missing.length === 0 ? "" : ` (needs --allow-${missing.join(", --allow-")}: deno task test)`;
+  Deno.test({
+    name: `soak: ${name}${needs}`,
+    ignore: missing.length > 0,
+    fn: async () => check(await run()),
+  });
+}
+
+function passed(report: Report): void {
+  assertEquals(report.violations, []);
+}
