@@ -25,9 +25,10 @@ const COLUMNS: readonly Column[] = [
 ];
 
 const EXAMPLES = `
-The range is one of event time and is widened to whole hours.
+The range is one of event time and is widened to whole hours; without one it is everything.
 
 Examples:
+  deno task cli rollups verify
   deno task cli rollups verify --last 24h
   deno task cli rollups rebuild --from 2026-07-15T00:00:00Z --to 2026-07-16T00:00:00Z`;
 
