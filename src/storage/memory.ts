@@ -167,10 +167,10 @@ export class MemoryStore implements EventStore {
   purge(receivedBefore: number): Promise<number> {
     return this.#whileOpen(() => {
       const purged = this.log.purge(receivedBefore);
-      for (const entry of purged) {
-        this.#tenant(entry.event.tenant).remove(entry);
-        this.#purgedThrough = Math.max(this.#purgedThrough, entry.event.timestamp);
+      for (const [tenant, entries] of Map.groupBy(purged, (entry) => entry.event.tenant)) {
+        this.#tenant(tenant).remove(entries);
       }
+      for (const { event } of purged) this.#purgedThrough = Math.max(this.#purgedThrough, event.timestamp);
       return purged.length;
     });
   }

@@ -43,7 +43,7 @@ export class MemoryLog {
 
   /** Tells everyone who watches that these events were added. */
   commit(events: readonly Event[]): void {
-    if (events.length === 0) return;
+    if (events.length === 0 || this.#listeners.size === 0) return;
     const cells = new Map<string, ChangedCell>();
     for (const { tenant, timestamp, eventType } of events) {
       const start = minuteOf(timestamp);

@@ -49,11 +49,15 @@ export class MemoryTenant {
     count(minute.cells, entry);
   }
 
-  /** Forgets an entry; its cell keeps counting it. */
-  remove(entry: MemoryEntry): void {
-    this.entries.delete(entry.event.id);
-    const minute = this.#minute(minuteOf(entry.event.timestamp));
-    minute.entries.splice(placeOf(minute.entries, keyOf(entry)), 1);
+  /** Forgets entries, the tenant's oldest ones by order of arrival; their cells keep counting them. */
+  remove(entries: readonly MemoryEntry[]): void {
+    const minutes = new Set<Minute>();
+    for (const { event } of entries) {
+      this.entries.delete(event.id);
+      minutes.add(this.#minute(minuteOf(event.timestamp)));
+    }
+    const last = entries.at(-1)?.sequence ?? 0;
+    for (const minute of minutes) minute.entries = minute.entries.filter(({ sequence }) => sequence > last);
   }
 
   /** The minutes that have events or cells and start in a half-open range, in order. */
@@ -108,6 +112,8 @@ function placeOf(entries: readonly MemoryEntry[], key: Key): number {
 /** Index of the first item of which `holds` is true, in an array where it holds from some item on; else its length. */
 function firstIndex<T>(items: readonly T[], holds: (item: T) => boolean): number {
   let [low, high] = [0, items.length];
+  // Most of what comes in belongs at the end.
+  if (high === 0 || !holds(items[high - 1]!)) return high;
   while (low < high) {
     const middle = (low + high) >>> 1;
     if (holds(items[middle]!)) high = middle;

@@ -1,0 +1,35 @@
+/** The memory store under the suite of its port, and its bound. */
+import { assertEquals } from "@std/assert";
+import { MemoryStore } from "../../src/storage/memory.ts";
+import { type StoreHarness, testEventStore } from "./conformance.ts";
+import { event, events } from "./conformance/events.ts";
+
+/** A memory store as the suite wants it. */
+export function openMemory(): Promise<StoreHarness> {
+  const store = new MemoryStore();
+  return Promise.resolve({
+    store,
+    settle: () => Promise.resolve(),
+    corrupt: (cell) => Promise.resolve(store.corruptCell(cell)),
+    reopen: () => Promise.reject(new Error("Cannot reopen a memory store: nothing outlives it")),
+    [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
+  });
+}
+
+testEventStore("memory", {
+  open: openMemory,
+  deviations: {
+    "verify: a wrong hour cell is found, and rebuild mends it": "it has no hour cells: minutes are merged when asked",
+    "reopen: everything that was answered is there, with its cells and its refusals": "nothing outlives the process",
+  },
+});
+
+Deno.test("memory: a full store answers unavailable, still knows its duplicates, and takes events after a purge", async () => {
+  await using store = new MemoryStore({ eventsMax: 3 });
+  const all = events(4);
+  assertEquals(await store.append(all), ["stored", "stored", "stored", "unavailable"]);
+  assertEquals(await store.append(all), ["duplicate", "duplicate", "duplicate", "unavailable"]);
+  assertEquals((await store.health()).ok, true);
+  assertEquals(await store.purge(all[1]!.receivedAt), 1);
+  assertEquals(await store.append([event({ timestamp: all[0]!.timestamp + 1 })]), ["stored"]);
+});
