@@ -119,6 +119,11 @@ export function parseEvent(input: unknown, context: ParseContext): ParseResult {
   return { ok: true, event, idGiven: id !== null };
 }
 
+/** Whether a text can be the name of an event type. */
+export function isEventType(text: string): boolean {
+  return EVENT_TYPE.test(text);
+}
+
 /**
  * Whether a resent event has the content of the stored one: everything is compared by value but `receivedAt`, `source`
  * and a timestamp the sender left out on either side.

@@ -7,7 +7,7 @@
  * logarithm would put two neighbours into one bucket that no integer represents within 1 %, and its rounding would
  * decide at the edges. So the edges here are integers, made from one another: a bucket that begins at `low` is
  * represented by the largest integer within 1 % of `low`, and reaches to the largest integer that is within 1 % of it.
- * Up to 100 units each amount has its own bucket; beyond, the width tends to the paper's γ.
+ * Below 99 units each amount has its own bucket; beyond, the width tends to the paper's γ.
  */
 import type { Amount } from "./amount.ts";
 import { AMOUNT_ABSOLUTE_MAX } from "./limits.ts";

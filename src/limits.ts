@@ -51,6 +51,41 @@ export const STREAM_EVENTS_BACKLOG_MAX = 10_000;
 /** Length of a cursor that is looked at. */
 export const CURSOR_CHARACTERS_MAX = 512;
 
+// GraphQL
+/** Nothing in the schema lies deeper than five levels; introspection is counted by graphql-js itself. */
+export const GRAPHQL_DEPTH_LEVELS_MAX = 8;
+/** An alias runs a field once more. */
+export const GRAPHQL_ALIASES_MAX = 15;
+/** Fields plus objects that may be listed: five full lists in one request. */
+export const GRAPHQL_COST_POINTS_MAX = 5_000;
+/** GraphiQL's introspection query has about 300. */
+export const GRAPHQL_TOKENS_MAX = 1_000;
+/** Faults of a query that are told; validation stops there. */
+export const GRAPHQL_FAULTS_MAX = 20;
+/** Messages of graphql-js repeat the value that was sent, however long. */
+export const ERROR_MESSAGE_CHARACTERS_MAX = 500;
+/** Parsed documents are kept, so that a client's few queries are parsed once; long ones are not worth the memory. */
+export const GRAPHQL_CACHED_DOCUMENTS_MAX = 128;
+export const GRAPHQL_CACHED_DOCUMENT_CHARACTERS_MAX = 8 * KIBIBYTE;
+/** WebSockets a thread; as many as there may be subscribers. */
+export const GRAPHQL_SOCKETS_MAX = 10_000;
+/** Operations that run on one WebSocket at once. */
+export const GRAPHQL_SOCKET_OPERATIONS_MAX = 100;
+/** Messages of one WebSocket being answered at once; whoever sends more without reading answers is cut. */
+export const GRAPHQL_SOCKET_MESSAGES_MAX = 2 * GRAPHQL_SOCKET_OPERATIONS_MAX;
+/** A message holds a query and its variables; batches of events go by POST. */
+export const GRAPHQL_SOCKET_MESSAGE_CHARACTERS_MAX = 64 * KIBIBYTE;
+/** A client that opens a WebSocket says hello at once. */
+export const GRAPHQL_SOCKET_HELLO_MS = 3 * SECOND_MS;
+/** Silence after which a WebSocket is pinged, and closed when no pong comes. */
+export const GRAPHQL_SOCKET_IDLE_SECONDS = 30;
+/** What may wait in a WebSocket that is not read before its subscriptions are asked for no more. */
+export const SOCKET_BUFFER_BYTES_MAX = MEBIBYTE;
+/** WebSockets do not say when they have drained, so the full ones are looked at. */
+export const SOCKET_DRAIN_CHECK_MS = 50;
+/** What WebSockets are given to take their last messages before they are closed. */
+export const SOCKET_FAREWELL_MS = SECOND_MS;
+
 // Ingest
 /** Events in flight (waiting or being committed) a thread; beyond it a request is answered `overloaded`. */
 export const IN_FLIGHT_EVENTS_MAX = 50_000;
@@ -65,6 +100,23 @@ export const SQLITE_BUSY_TIMEOUT_MS = 5 * SECOND_MS;
 export const MEMORY_STORE_EVENTS_MAX = 1_000_000;
 /** Rows not yet in the secondary indexes and histograms; they are scanned by every query, so they stay few. */
 export const INDEX_BACKLOG_ROWS_MAX = 8_192;
+/** Rows indexed in one transaction; a commit may have to wait for it, some 5 ms. */
+export const INDEX_STEP_ROWS = 4_096;
+/** Cells of one span that the writer remembers, some 200 bytes each; the others are read before they are folded. */
+export const SQLITE_CELLS_CACHED = 16_384;
+/** Pages held in memory by the connection that writes, where the index of ids is hot, and by those that read. */
+export const SQLITE_WRITER_CACHE_KIBIBYTES = 24 * KIBIBYTE;
+export const SQLITE_READER_CACHE_KIBIBYTES = 12 * KIBIBYTE;
+export const SQLITE_TAIL_CACHE_KIBIBYTES = 2 * KIBIBYTE;
+/** Rows deleted or made anonymous in one transaction; a commit may have to wait for it. */
+export const SQLITE_PURGE_STEP_ROWS = 1_024;
+export const SQLITE_ERASE_STEP_ROWS = 512;
+/** How often the log of the database is moved into it, beside the writer. */
+export const SQLITE_CHECKPOINT_MS = 100;
+/** Pages in the log of the database beyond which the writer moves them itself. */
+export const SQLITE_CHECKPOINT_PAGES = 4_096;
+/** How long a Worker of the store may be silent before it is taken for dead and started again. */
+export const SQLITE_WORKER_SILENCE_MS = 60 * SECOND_MS;
 
 // Live feed
 export const SUBSCRIBER_QUEUE_EVENTS_MAX = 1_024;
@@ -83,12 +135,48 @@ export const LOG_PAGE_EVENTS = 512;
 /** Subscribers a thread; each costs a queue and a socket. */
 export const SUBSCRIBERS_MAX = 10_000;
 
+// gRPC
+/** A batch of 8 MiB and what its message adds. */
+export const GRPC_MESSAGE_BYTES_MAX = BATCH_BODY_BYTES_MAX + 64 * KIBIBYTE;
+/** Clients refuse larger answers unless told otherwise (4 MiB); a page is asked for anew with fewer events. */
+export const GRPC_ANSWER_BYTES_MAX = 3.5 * MEBIBYTE;
+/** Field errors of one answer beyond the first of each event: 10,000 bad events would make 30 MB. */
+export const GRPC_ANSWER_FIELD_ERRORS_MAX = 8_192;
+/** Clients refuse trailers beyond 8 KiB, and base64 adds a third. */
+export const GRPC_STATUS_DETAIL_CHARACTERS_MAX = 2_048;
+/** 16 KiB of JSON take at most 88 KiB as a Struct (`0,` is two bytes there and eleven here). */
+export const GRPC_PROPERTIES_BYTES_MAX = 96 * KIBIBYTE;
+/** Every value takes at least two bytes of JSON. */
+export const GRPC_PROPERTIES_VALUES_MAX = PROPERTIES_JSON_BYTES_MAX / 2;
+/** As protobuf's own readers have it. */
+export const GRPC_NESTING_LEVELS_MAX = 100;
+/** Messages of a PublishStream that are not answered; then the hub stops reading. */
+export const GRPC_UNANSWERED_EVENTS_MAX = COMMIT_EVENTS_MAX;
+export const GRPC_UNANSWERED_BYTES_MAX = 4 * MEBIBYTE;
+/** Bytes written at once to a stream; what a client that reads nothing holds beside the kernel's buffers. */
+export const GRPC_WRITE_BYTES = 64 * KIBIBYTE;
+/** Calls open at once on a connection; clients open another connection for more. */
+export const GRPC_CALLS_PER_CONNECTION_MAX = 1_000;
+/** A client that is gone without a word is noticed by then and {@link GRPC_KEEPALIVE_TIMEOUT_MS}. */
+export const GRPC_KEEPALIVE_MS = 60 * SECOND_MS;
+export const GRPC_KEEPALIVE_TIMEOUT_MS = 20 * SECOND_MS;
+/** A connection takes no new calls after so long, so that clients spread; its streams live on. */
+export const GRPC_CONNECTION_AGE_MS = HOUR_MS;
+/** A connection without calls is closed. */
+export const GRPC_CONNECTION_IDLE_MS = 30 * 60 * SECOND_MS;
+/** How long a client that is told the end of its stream may take to read what came before. */
+export const GRPC_END_GRACE_MS = 5 * SECOND_MS;
+/** How often the health of the store is looked at while somebody watches it. */
+export const GRPC_HEALTH_INTERVAL_MS = 5 * SECOND_MS;
+/** A stored event may take this long from its receipt to its place in the log, clock skew included. */
+export const LOG_DELAY_MS = 60 * SECOND_MS;
+
 // Time
 /** An event may come a little late before its window counts as closed. */
 export const WINDOW_CLOSE_GRACE_MS = 5 * SECOND_MS;
 export const RETENTION_MIN_MS = HOUR_MS;
 /** Time zones whose offsets and days are remembered; all there are is about 600, and a client names them. */
-export const ZONES_CACHED = 64;
+export const ZONES_CACHED = 32;
 /** Quarters of an hour, and days, remembered of one zone: three months and twenty years; beyond it, it starts anew. */
 export const ZONE_CACHE_ENTRIES = 8_192;
 /** Retention purges so much later than asked, so that no window that still takes events loses any. */

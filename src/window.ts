@@ -1,4 +1,5 @@
 /** Windows of event time: half-open, UTC, except days, which may follow a time zone. */
+import { AGGREGATE_ROWS_MAX } from "./limits.ts";
 import { dayStart, localDayOf } from "./time_zone.ts";
 
 export { isTimeZone } from "./time_zone.ts";
@@ -12,8 +13,8 @@ export const MINUTE_MS = 60_000;
 export const HOUR_MS = 3_600_000;
 
 const DAY_MS = 24 * HOUR_MS;
-/** Days beyond which {@link countWindows} does not look for days that a zone skipped: no answer may be so long. */
-const EXACT_DAYS_MAX = 40_000;
+/** Days beyond which {@link countWindows} does not look for those that a zone skipped: no answer may be so long. */
+const EXACT_DAYS = 2 * AGGREGATE_ROWS_MAX;
 
 /** Milliseconds of a window of each size; a day in a zone may be an hour shorter or longer. */
 export const WINDOW_MS: Readonly<Record<WindowSize, number>> = {
@@ -63,7 +64,7 @@ export function* windowsIn(range: Window, size: WindowSize, zone = "UTC"): Itera
 }
 
 /**
- * How many windows {@link windowsIn} gives, without making them. Days of a zone over more than a century are counted by
+ * How many windows {@link windowsIn} gives, without making them. Very many days of a zone are counted by
  * the calendar, and so may be one too many where the zone skipped a day.
  */
 export function countWindows(range: Window, size: WindowSize, zone = "UTC"): number {
@@ -72,7 +73,7 @@ export function countWindows(range: Window, size: WindowSize, zone = "UTC"): num
     const first = zonedDayOf(range.start, zone);
     const last = zonedDayOf(range.end - 1, zone);
     let count = last - first + 1;
-    if (count > EXACT_DAYS_MAX) return count;
+    if (count > EXACT_DAYS) return count;
     for (let day = first + 1; day <= last; day++) {
       if (dayStart(day, zone) === dayStart(day - 1, zone)) count--;
     }
