@@ -10,7 +10,7 @@ import { type Comparison, Ledger, sendUntil } from "./ledger.ts";
 import { mixedSenders } from "./mixed_load.ts";
 import { conclude, readNumbers, type Report } from "./options.ts";
 import { pause } from "./pace.ts";
-import { type HubProcess, startHub } from "./process.ts";
+import { type Exit, type HubProcess, startHub } from "./process.ts";
 import { ndjsonSender } from "./send.ts";
 import { type TypicalEvent, typicalEvent } from "./typical_event.ts";
 
@@ -60,19 +60,26 @@ class KillRun {
   async run(): Promise<Report> {
     const { rounds, listEvery } = this.#options;
     let hub = await this.#start();
-    for (let round = 1; round <= rounds; round++) {
-      await this.#load(hub, round);
-      hub = await this.#start();
-      await this.#check(hub, round, round % listEvery === 0 || round === rounds);
-      await this.#resend(hub, round);
+    try {
+      for (let round = 1; round <= rounds; round++) {
+        await this.#load(hub, round);
+        hub = await this.#start();
+        await this.#check(hub, round, round % listEvery === 0 || round === rounds);
+        await this.#resend(hub, round);
+      }
+      await this.#checkExact(hub);
+      return this.#report(await hub.stop(), hub.output());
+    } finally {
+      await hub.kill();
     }
-    await this.#checkExact(hub);
-    const exit = await hub.stop();
-    if (exit.code !== 0) this.#violations.push(`The last hub ended with ${exit.code}:\n${hub.output()}`);
+  }
+
+  #report(exit: Exit, output: string): Report {
+    if (exit.code !== 0) this.#violations.push(`The last hub ended with ${exit.code}:\n${output}`);
     return {
       name: "kill",
       figures: {
-        rounds,
+        rounds: this.#options.rounds,
         sent: this.#ledger.sent.size,
         acknowledged: this.#ledger.acknowledged.size,
         unanswered_but_stored: this.#storedUnasked,
@@ -92,7 +99,8 @@ class KillRun {
   async #load(hub: HubProcess, round: number): Promise<void> {
     const senders = mixedSenders(hub);
     const stop = new AbortController();
-    const sending = sendUntil(stop.signal, { senders, ledger: this.#ledger, next: () => this.#next(round) });
+    const sending = sendUntil(stop.signal, { senders, ledger: this.#ledger, next: () => this.#next(round) })
+      .catch((error) => this.#violations.push(`Round ${round}: a wrong answer: ${error}`));
     await Promise.race([pause(this.#options.loadMs * (0.3 + 0.7 * Math.random())), sending]);
     const ended = await hub.kill();
     stop.abort();

@@ -92,7 +92,8 @@ class ShutdownRun {
     const senders = mixedSenders(hub);
     const stop = new AbortController();
     const next = () => typicalEvent(++this.#events, { prefix: "shutdown" });
-    const sending = sendUntil(stop.signal, { senders, ledger: this.#ledger, next });
+    const sending = sendUntil(stop.signal, { senders, ledger: this.#ledger, next })
+      .catch((error) => this.#note(round, `a wrong answer: ${error}`));
     await pause(this.#options.loadMs);
     const exit = await hub.stop();
     stop.abort();
