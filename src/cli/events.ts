@@ -1,5 +1,5 @@
 /** `events`: lists what is stored. */
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import { PAGE_EVENTS_DEFAULT, PAGE_EVENTS_MAX } from "../limits.ts";
 import { Client, type Query } from "./client.ts";
 import type { EventAnswer, EventsAnswer } from "./contract.ts";
@@ -39,7 +39,7 @@ const COLUMNS: readonly Column[] = [
 ];
 
 const EXAMPLES = `
-Newest first by timestamp. JSON output is one event a line.
+JSON output is one event a line.
 
 Examples:
   deno task cli events
@@ -54,7 +54,9 @@ export function eventsCommand(): Command {
     .option("--type <type>", "only events of this type, repeatable", repeated)
     .option("--from <time>", "only events at this time or later (RFC 3339)")
     .option("--to <time>", "only events before this time (RFC 3339)")
-    .option("--order <order>", "desc = newest first, asc = oldest first", "desc")
+    .addOption(
+      new Option("--order <order>", "by timestamp, newest or oldest first").choices(["desc", "asc"]).default("desc"),
+    )
     .option("--limit <events>", "at most so many", whole(1, 1_000_000_000), PAGE_EVENTS_DEFAULT)
     .option("--all", "all of them, whatever the limit", false)
     .option("--cursor <cursor>", "go on where an earlier list ended")

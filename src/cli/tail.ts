@@ -24,8 +24,8 @@ interface TailOptions {
 const SILENCE_MS = 3 * STREAM_KEEP_ALIVE_MS;
 
 const EXAMPLES = `
-When the connection breaks, tail connects again and goes on behind the last event it showed. When it ends it says with
-which --after it would go on. JSON output is one event a line.
+When the connection breaks, tail connects again and goes on behind the last event it showed. At its end it says, on a
+terminal, with which --after to go on. JSON output is one event a line.
 
 Examples:
   deno task cli tail
