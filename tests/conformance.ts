@@ -1,5 +1,8 @@
 /** What the conformance suites of all ports have in common: cases as data, run on a fresh harness each. */
 
+/** A case that takes longer hangs; the longest one stores two million events. */
+const CASE_MS = 180_000;
+
 /** One behaviour of a port. Controls run single cases on broken drivers and assert that they reject. */
 export interface Case<Harness> {
   /** A sentence; the key of a deviation. */
@@ -36,12 +39,24 @@ export function testCases<Harness extends AsyncDisposable>(
     Deno.test({
       name: `${driver}: ${one.name}${reason && ` (${reason})`}`,
       ignore: reason !== "",
-      fn: async () => {
-        await using harness = await suite.open();
-        await one.run(harness);
-      },
+      fn: () => runCase(one, () => suite.open()),
     });
   }
+}
+
+/** Runs a case on a fresh harness. What hangs, fails. */
+export async function runCase<Harness extends AsyncDisposable>(
+  one: Case<Harness>,
+  open: () => Promise<Harness>,
+): Promise<void> {
+  const late = Promise.withResolvers<never>();
+  const deadline = AbortSignal.timeout(CASE_MS);
+  deadline.addEventListener("abort", () => late.reject(new Error(`"${one.name}" hangs: ${CASE_MS} ms have passed`)));
+  const running = async () => {
+    await using harness = await open();
+    await one.run(harness);
+  };
+  await Promise.race([running(), late.promise]);
 }
 
 /** The case of a name. */

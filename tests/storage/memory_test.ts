@@ -1,20 +1,9 @@
 /** The memory store under the suite of its port, and its bound. */
 import { assertEquals } from "@std/assert";
 import { MemoryStore } from "../../src/storage/memory.ts";
-import { type StoreHarness, testEventStore } from "./conformance.ts";
+import { testEventStore } from "./conformance.ts";
 import { event, events } from "./conformance/events.ts";
-
-/** A memory store as the suite wants it. */
-export function openMemory(): Promise<StoreHarness> {
-  const store = new MemoryStore();
-  return Promise.resolve({
-    store,
-    settle: () => Promise.resolve(),
-    corrupt: (cell) => Promise.resolve(store.corruptCell(cell)),
-    reopen: () => Promise.reject(new Error("Cannot reopen a memory store: nothing outlives it")),
-    [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
-  });
-}
+import { openMemory } from "./memory.ts";
 
 testEventStore("memory", {
   open: openMemory,

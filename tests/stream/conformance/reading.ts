@@ -1,4 +1,5 @@
 /** How the cases read a log: to its end, or following it. */
+import { assert } from "@std/assert";
 import type { EventStream, LogEntry, Position } from "../../../src/stream.ts";
 
 /** What is read, and in which pages. */
@@ -8,18 +9,18 @@ export interface ReadOptions {
   readonly tenant?: string;
 }
 
-/** Reads until there is nothing more. Throws where a page breaks the rules of the port. */
+/** Reads until there is nothing more. Fails where a page breaks the rules of the port. */
 export async function readAll(stream: EventStream, options: ReadOptions): Promise<LogEntry[]> {
   const { limit = 100, tenant } = options;
   const all: LogEntry[] = [];
   let after = options.after;
   for (;;) {
     const page = await stream.read({ after, limit, tenant });
-    check(page.entries.length <= limit, `${page.entries.length} entries in a page of ${limit}`);
-    check(page.position >= after, `the position went back from ${after} to ${page.position}`);
+    assert(page.entries.length <= limit, `${page.entries.length} entries in a page of ${limit}`);
+    assert(page.position >= after, `the position went back from ${after} to ${page.position}`);
     const last = page.entries.at(-1);
-    check(last === undefined || page.position >= last.position, "a page ends before its last entry");
-    check(page.caughtUp || page.position > after, "a page that is not the end did not go on");
+    assert(last === undefined || page.position >= last.position, "a page ends before its last entry");
+    assert(page.caughtUp || page.position > after, "a page that is not the end did not go on");
     all.push(...page.entries);
     after = page.position;
     if (page.caughtUp) return all;
@@ -56,8 +57,4 @@ export function idsIn(entries: readonly LogEntry[]): string[] {
 /** The place a word or a time leads to. */
 export async function placeAt(stream: EventStream, at: "latest" | "earliest"): Promise<Position> {
   return (await stream.open("default", { at })).position;
-}
-
-function check(holds: boolean, message: string): void {
-  if (!holds) throw new Error(message);
 }
