@@ -111,6 +111,10 @@ export const SQLITE_TAIL_CACHE_KIBIBYTES = 2 * KIBIBYTE;
 /** Rows deleted or made anonymous in one transaction; a commit may have to wait for it. */
 export const SQLITE_PURGE_STEP_ROWS = 1_024;
 export const SQLITE_ERASE_STEP_ROWS = 512;
+/** Rows of the log a rebuild follows at once, to take in what was stored while it counted. */
+export const SQLITE_REBUILD_STEP_ROWS = 4_096;
+/** Entries of an index that one page of a list looks at; then it is short, and the next one goes on. */
+export const LIST_ENTRIES_MAX = 500_000;
 /** How often the log of the database is moved into it, beside the writer. */
 export const SQLITE_CHECKPOINT_MS = 100;
 /** Pages in the log of the database beyond which the writer moves them itself. */
