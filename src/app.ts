@@ -9,6 +9,7 @@ import type { EventStore } from "./storage.ts";
 import { MemoryStore } from "./storage/memory.ts";
 import { connectSqlite, SqliteDatabase } from "./storage/sqlite.ts";
 import type { EventStream } from "./stream.ts";
+import { LogStream } from "./stream/log.ts";
 import { MemoryStream } from "./stream/memory.ts";
 import { configureLogging, Metrics, withMetrics } from "./telemetry.ts";
 import { createGraphql } from "./transport/graphql/server.ts";
@@ -106,8 +107,8 @@ async function openStorage(config: Config, opening: AsyncDisposableStack): Promi
     return { store, stream: opening.use(new MemoryStream(store)), database: null };
   }
   const database = opening.use(await SqliteDatabase.open({ path: config.store.path }));
-  const { store, stream } = await connectSqlite(database.ports().ports);
-  opening.use(stream);
+  const { store, log } = await connectSqlite(database.ports().ports);
+  const stream = opening.use(new LogStream(log));
   opening.use(store);
   return { store, stream, database };
 }

@@ -6,6 +6,7 @@ import type { Config } from "./config.ts";
 import { Hub } from "./hub.ts";
 import { TICK_MS } from "./limits.ts";
 import { connectSqlite, type SqlitePorts } from "./storage/sqlite.ts";
+import { LogStream } from "./stream/log.ts";
 import { configureLogging, Metrics, withMetrics } from "./telemetry.ts";
 import { startGrpc } from "./transport/grpc/server.ts";
 import { every, Supervisor } from "./worker.ts";
@@ -35,8 +36,8 @@ interface ThreadScope {
 async function open(config: Config, ports: SqlitePorts) {
   await using opening = new AsyncDisposableStack();
   await configureLogging(config);
-  const { store, stream } = await connectSqlite(ports);
-  opening.use(stream);
+  const { store, log } = await connectSqlite(ports);
+  const stream = opening.use(new LogStream(log));
   opening.use(store);
   const hub = new Hub({ ...config, store, stream, now: Date.now });
   opening.defer(() => hub.close());

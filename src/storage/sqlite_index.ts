@@ -1,0 +1,252 @@
+/**
+ * Fills the index tables and the histograms behind the commits, a stretch of the log at a time. Rows not yet in them
+ * are few and are scanned by whoever reads; so the path of a commit stays free of random writes.
+ */
+import type { DatabaseSync, StatementSync } from "node:sqlite";
+import { Histogram } from "../histogram.ts";
+import { INDEX_BACKLOG_ROWS_MAX, INDEX_STEP_ROWS } from "../limits.ts";
+import { HOUR_MS, hourOf, MINUTE_MS, minuteOf } from "../window.ts";
+import { StoredRows } from "./sqlite_append.ts";
+import { Query, writeTransaction } from "./sqlite_connection.ts";
+import {
+  bucketOf,
+  encodeTimeEntries,
+  encodeUserEntries,
+  STRETCH_SEQS,
+  USER_BUCKETS,
+  userHash,
+  userRowId,
+} from "./sqlite_postings.ts";
+import { LogStateQuery } from "./sqlite_schema.ts";
+
+/** One stretch of the log as columns. */
+type Stretch = Pick<StoredRows, "seqs" | "tenants" | "types" | "timestamps" | "amounts" | "receivedAts" | "users">;
+
+/** The histogram of one cell, and where it is stored. */
+interface CellHistogram {
+  readonly tenant: number;
+  readonly type: number;
+  readonly start: number;
+  readonly histogram: Histogram;
+}
+
+/** Keeps the rows that are not indexed yet, and indexes them. */
+export class Indexer {
+  readonly #database: DatabaseSync;
+  readonly #state: LogStateQuery;
+  readonly #selectTail: Query;
+  readonly #insertStep: StatementSync;
+  readonly #insertByTime: StatementSync;
+  readonly #insertByUser: StatementSync;
+  readonly #selectHistogram: Query;
+  readonly #insertHistogram: StatementSync;
+  readonly #setIndexed: StatementSync;
+  #tail: Stretch = new StoredRows();
+  #paused = false;
+
+  constructor(database: DatabaseSync) {
+    this.#database = database;
+    this.#state = new LogStateQuery(database);
+    this.#selectTail = new Query(
+      database,
+      "select seq, tenant, type, ts, amount, received_at, user_id from events where seq > ? order by seq limit ?",
+    );
+    this.#insertStep = database.prepare("insert into index_steps(first_seq, last_seq, received_max) values (?, ?, ?)");
+    this.#insertByTime = database.prepare(
+      "insert into index_by_time(tenant, minute, first_seq, entries) values (?, ?, ?, ?)",
+    );
+    this.#insertByUser = database.prepare("insert into index_by_user(id, entries) values (?, ?)");
+    this.#selectHistogram = new Query(
+      database,
+      "select buckets from histograms where span = ? and tenant = ? and start = ? and type = ?",
+    );
+    this.#insertHistogram = database.prepare(
+      `insert into histograms(span, tenant, start, type, buckets) values (?, ?, ?, ?, ?)
+       on conflict do update set buckets = excluded.buckets`,
+    );
+    this.#setIndexed = database.prepare("update meta set value = cast(? as integer) where name = 'indexed_seq'");
+    this.reload();
+  }
+
+  /** Rows that wait. */
+  get backlog(): number {
+    return this.#tail.seqs.length;
+  }
+
+  /** Whether enough rows wait for a step. */
+  get isDue(): boolean {
+    return !this.#paused && this.backlog >= INDEX_STEP_ROWS;
+  }
+
+  /** Whether so many rows wait that a step comes before the next commit. */
+  get isOverdue(): boolean {
+    return !this.#paused && this.backlog > INDEX_BACKLOG_ROWS_MAX - INDEX_STEP_ROWS;
+  }
+
+  /** Waits for the next commit that succeeds: a disk that takes no events takes no index either. */
+  pause(): void {
+    this.#paused = true;
+  }
+
+  /** Takes the rows of a commit. */
+  add(rows: Stretch): void {
+    const tail = this.#tail;
+    this.#paused = false;
+    for (let i = 0; i < rows.seqs.length; i++) {
+      tail.seqs.push(rows.seqs[i]!);
+      tail.tenants.push(rows.tenants[i]!);
+      tail.types.push(rows.types[i]!);
+      tail.timestamps.push(rows.timestamps[i]!);
+      tail.amounts.push(rows.amounts[i]!);
+      tail.receivedAts.push(rows.receivedAts[i]!);
+      tail.users.push(rows.users[i]!);
+    }
+  }
+
+  /** Reads the waiting rows from the file: at the start, and when they were changed there. */
+  reload(): void {
+    const tail = new StoredRows();
+    let after = this.#state.read().indexedSeq;
+    while (true) {
+      const rows = this.#selectTail.all(after, INDEX_STEP_ROWS) as [...number[], string][];
+      for (const [seq, tenant, type, timestamp, amount, receivedAt, user] of rows as number[][]) {
+        tail.seqs.push(seq!);
+        tail.tenants.push(tenant!);
+        tail.types.push(type!);
+        tail.timestamps.push(timestamp!);
+        tail.amounts.push(amount!);
+        tail.receivedAts.push(receivedAt!);
+        tail.users.push(user as unknown as string);
+      }
+      if (rows.length < INDEX_STEP_ROWS) break;
+      after = tail.seqs.at(-1)!;
+    }
+    this.#tail = tail;
+  }
+
+  /** Makes the waiting rows of a user nobody's, as was done in the file. */
+  anonymise(tenant: number, userId: string): void {
+    const { tenants, users } = this.#tail;
+    for (let i = 0; i < users.length; i++) if (users[i] === userId && tenants[i] === tenant) users[i] = "";
+  }
+
+  /**
+   * Indexes at most `INDEX_STEP_ROWS` waiting rows in one transaction, and none beyond the seq `through`. Throws when
+   * it cannot: nothing is lost then.
+   */
+  step(through = Infinity): void {
+    const length = this.#stepLength(through);
+    if (length === 0) return;
+    const tail = this.#tail;
+    const cut = <T>(column: T[]) => column.slice(0, length);
+    const stretch: Stretch = {
+      seqs: cut(tail.seqs),
+      tenants: cut(tail.tenants),
+      types: cut(tail.types),
+      timestamps: cut(tail.timestamps),
+      amounts: cut(tail.amounts),
+      receivedAts: cut(tail.receivedAts),
+      users: cut(tail.users),
+    };
+    const lastSeq = stretch.seqs[length - 1]!;
+    // What a crash may lose of this is found again in the log, and the next commit syncs the file anyway.
+    this.#database.exec("pragma synchronous = normal");
+    try {
+      writeTransaction(this.#database, () => {
+        this.#insertStep.run(stretch.seqs[0]!, lastSeq, maximum(stretch.receivedAts));
+        this.#addToTimeIndex(stretch);
+        this.#addToUserIndex(stretch);
+        this.#addToHistograms(stretch);
+        this.#setIndexed.run(lastSeq);
+      });
+    } finally {
+      this.#database.exec("pragma synchronous = full");
+    }
+    for (const column of [tail.seqs, tail.tenants, tail.types, tail.timestamps, tail.amounts, tail.receivedAts]) {
+      column.splice(0, length);
+    }
+    tail.users.splice(0, length);
+  }
+
+  #stepLength(through: number): number {
+    const { seqs } = this.#tail;
+    let length = Math.min(seqs.length, INDEX_STEP_ROWS);
+    while (length > 0 && seqs[length - 1]! > through) length--;
+    // Seqs that no row got make holes, so that a stretch may be too long for its entries.
+    while (length > 0 && seqs[length - 1]! - seqs[0]! >= STRETCH_SEQS) length--;
+    return length;
+  }
+
+  #addToTimeIndex(stretch: Stretch): void {
+    const firstSeq = stretch.seqs[0]!;
+    const chosen = new Map<number, Map<number, number[]>>();
+    for (let i = 0; i < stretch.seqs.length; i++) {
+      const minute = minuteOf(stretch.timestamps[i]!);
+      let ofTenant = chosen.get(stretch.tenants[i]!);
+      if (ofTenant === undefined) chosen.set(stretch.tenants[i]!, ofTenant = new Map());
+      const rows = ofTenant.get(minute);
+      if (rows === undefined) ofTenant.set(minute, [i]);
+      else rows.push(i);
+    }
+    for (const [tenant, minutes] of chosen) {
+      for (const [minute, rows] of minutes) {
+        const entries = encodeTimeEntries(stretch, { chosen: rows, minute, firstSeq });
+        this.#insertByTime.run(tenant, minute, firstSeq, entries);
+      }
+    }
+  }
+
+  #addToUserIndex(stretch: Stretch): void {
+    const firstSeq = stretch.seqs[0]!;
+    const hashes = new Uint32Array(stretch.seqs.length);
+    const chosen: number[][] = Array.from({ length: USER_BUCKETS }, () => []);
+    stretch.users.forEach((user, i) => {
+      // An erased event has no user and is not found by one.
+      if (user === "") return;
+      hashes[i] = userHash(stretch.tenants[i]!, user);
+      chosen[bucketOf(hashes[i]!)]!.push(i);
+    });
+    chosen.forEach((rows, bucket) => {
+      if (rows.length === 0) return;
+      const entries = encodeUserEntries({ ...stretch, hashes }, { chosen: rows, firstSeq });
+      this.#insertByUser.run(userRowId(bucket, firstSeq), entries);
+    });
+  }
+
+  #addToHistograms(stretch: Stretch): void {
+    const minutes = new Map<string, CellHistogram>();
+    const hours = new Map<string, CellHistogram>();
+    for (let i = 0; i < stretch.seqs.length; i++) {
+      const start = minuteOf(stretch.timestamps[i]!);
+      const cell = { tenant: stretch.tenants[i]!, type: stretch.types[i]!, start };
+      histogramOf(minutes, cell).add(stretch.amounts[i]!);
+    }
+    for (const minute of minutes.values()) {
+      histogramOf(hours, { ...minute, start: hourOf(minute.start) }).merge(minute.histogram);
+    }
+    this.#write(MINUTE_MS, minutes.values());
+    this.#write(HOUR_MS, hours.values());
+  }
+
+  #write(span: number, added: Iterable<CellHistogram>): void {
+    for (const { tenant, start, type, histogram } of added) {
+      const stored = this.#selectHistogram.first(span, tenant, start, type);
+      if (stored !== undefined) Histogram.decode(stored[0] as Uint8Array, histogram);
+      this.#insertHistogram.run(span, tenant, start, type, histogram.encode());
+    }
+  }
+}
+
+function histogramOf(cells: Map<string, CellHistogram>, key: Omit<CellHistogram, "histogram">): Histogram {
+  const { tenant, type, start } = key;
+  const text = `${start}.${type}`;
+  let cell = cells.get(text);
+  if (cell === undefined) cells.set(text, cell = { tenant, type, start, histogram: new Histogram() });
+  return cell.histogram;
+}
+
+function maximum(values: readonly number[]): number {
+  let largest = -Infinity;
+  for (const value of values) if (value > largest) largest = value;
+  return largest;
+}

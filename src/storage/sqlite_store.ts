@@ -1,0 +1,182 @@
+/** The store as a thread that serves clients holds it: everything is asked of the Workers, over ports of its own. */
+import type { Event } from "../event.ts";
+import type { AggregateQuery, AggregateRow } from "../rollup.ts";
+import type {
+  AppendStatus,
+  EventFilter,
+  EventPage,
+  EventRange,
+  EventStore,
+  PageRequest,
+  RecountReport,
+  StoreHealth,
+  Total,
+} from "../storage.ts";
+import type { ChangedCell } from "../stream.ts";
+import { Calls } from "./sqlite_calls.ts";
+import { fromColumns, toColumns } from "./sqlite_columns.ts";
+import {
+  type Appended,
+  type ChangedColumns,
+  type ClientControl,
+  type FollowLevel,
+  type ListAnswer,
+  type ReaderRequest,
+  STATUSES,
+  type WriterRequest,
+} from "./sqlite_messages.ts";
+
+/** The driver over one SQLite file. */
+export class SqliteStore implements EventStore {
+  readonly name = "sqlite";
+  readonly settlesOnAppend = true;
+  readonly #control: MessagePort;
+  readonly #attached = Promise.withResolvers<void>();
+  readonly #writer = new Calls<WriterRequest>("writer", ({ changed }) => this.#notify(changed));
+  readonly #reader = new Calls<ReaderRequest>("reader");
+  readonly #listeners = new Set<() => void>();
+  readonly #cellListeners = new Set<(cells: readonly ChangedCell[]) => void>();
+  #closed: Promise<void> | null = null;
+
+  /** `control`: where the main thread tells the ports of the Workers. */
+  constructor(control: MessagePort) {
+    this.#control = control;
+    let [writer, reader] = [false, false];
+    control.onmessage = ({ data }: MessageEvent<ClientControl>) => {
+      if (data.kind === "writer") {
+        this.#writer.connect(data.port);
+        this.#follow();
+        writer = true;
+      } else {
+        this.#reader.connect(data.port);
+        reader = true;
+      }
+      if (writer && reader) this.#attached.resolve();
+    };
+  }
+
+  /** Resolves when both Workers can be reached. */
+  get attached(): Promise<void> {
+    return this.#attached.promise;
+  }
+
+  async append(events: readonly Event[]): Promise<readonly AppendStatus[]> {
+    if (events.length === 0) return [];
+    const columns = toColumns(events);
+    try {
+      const { statuses } = await this.#writer.call({ kind: "append", columns }, [columns.numbers.buffer]) as Appended;
+      if (statuses === null) return new Array<AppendStatus>(events.length).fill("stored");
+      return Array.from(statuses, (status) => STATUSES[status]!);
+    } catch {
+      // The writer died or is closed: nothing is known of these events.
+      return new Array<AppendStatus>(events.length).fill("unavailable");
+    }
+  }
+
+  async get(tenant: string, id: string): Promise<Event | null> {
+    return await this.#reader.call({ kind: "get", tenant, id }) as Event | null;
+  }
+
+  async list(filter: EventFilter, page: PageRequest): Promise<EventPage> {
+    const { columns, ties, next } = await this.#reader.call({ kind: "list", filter, page }) as ListAnswer;
+    return { events: fromColumns(columns), ties, next };
+  }
+
+  async aggregate(query: AggregateQuery): Promise<readonly AggregateRow[]> {
+    return await this.#reader.call({ kind: "aggregate", query }) as AggregateRow[];
+  }
+
+  async count(range: EventRange): Promise<Total> {
+    return await this.#reader.call({ kind: "count", range }) as Total;
+  }
+
+  /** Nothing is ever left to count: cells are folded in the transaction that stores their events. */
+  async settle(): Promise<number> {
+    await this.#writer.call({ kind: "ping" });
+    return 0;
+  }
+
+  async verify(range: EventRange): Promise<RecountReport> {
+    return await this.#reader.call({ kind: "verify", range }) as RecountReport;
+  }
+
+  async rebuild(range: EventRange): Promise<RecountReport> {
+    return await this.#writer.call({ kind: "rebuild", range }) as RecountReport;
+  }
+
+  async purge(receivedBefore: number): Promise<number> {
+    return await this.#writer.call({ kind: "purge", receivedBefore }) as number;
+  }
+
+  async erase(tenant: string, userId: string): Promise<number> {
+    return await this.#writer.call({ kind: "erase", tenant, userId }) as number;
+  }
+
+  async health(): Promise<StoreHealth> {
+    try {
+      const [writer] = await Promise.all([this.#writer.call({ kind: "ping" }), this.#reader.call({ kind: "ping" })]);
+      return writer as StoreHealth;
+    } catch (error) {
+      return { ok: false, detail: error instanceof Error ? error.message : String(error) };
+    }
+  }
+
+  /** Calls back after every commit that made the log longer, until the returned function is called. */
+  watch(listener: () => void): () => void {
+    return this.#listen(this.#listeners, () => listener());
+  }
+
+  /** Calls back with the cells each commit changed, until the returned function is called. */
+  watchCells(listener: (cells: readonly ChangedCell[]) => void): () => void {
+    return this.#listen(this.#cellListeners, (cells) => listener(cells));
+  }
+
+  /** Waits for what is being asked and lets go of the Workers. The database stays open. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#closed ??= this.#close();
+  }
+
+  async #close(): Promise<void> {
+    const answered = Promise.all([this.#writer.whenAnswered(), this.#reader.whenAnswered()]);
+    this.#listeners.clear();
+    this.#cellListeners.clear();
+    this.#control.close();
+    await answered;
+    this.#writer.close();
+    this.#reader.close();
+  }
+
+  #listen<T>(listeners: Set<T>, listener: T): () => void {
+    if (this.#closed) return () => {};
+    listeners.add(listener);
+    this.#follow();
+    return () => {
+      listeners.delete(listener);
+      this.#follow();
+    };
+  }
+
+  /** Tells the writer what this thread wants to hear. */
+  #follow(): void {
+    const level: FollowLevel = this.#cellListeners.size > 0
+      ? "cells"
+      : this.#listeners.size > 0
+      ? "commits"
+      : "nothing";
+    this.#writer.tell({ kind: "follow", level });
+  }
+
+  #notify(changed: ChangedColumns | null): void {
+    for (const listener of this.#listeners) listener();
+    if (changed === null || this.#cellListeners.size === 0) return;
+    const cells = changedCells(changed);
+    for (const listener of this.#cellListeners) listener(cells);
+  }
+}
+
+function changedCells({ kinds, cells }: ChangedColumns): ChangedCell[] {
+  return Array.from({ length: cells.length / 2 }, (_, i) => {
+    const [tenant, eventType] = kinds[cells[2 * i]!]!;
+    return { tenant, start: cells[2 * i + 1]!, eventType };
+  });
+}

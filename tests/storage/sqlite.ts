@@ -1,0 +1,80 @@
+/** The SQLite store as the suites want it, in a temporary folder. */
+import { DatabaseSync } from "node:sqlite";
+import { connectSqlite, SqliteDatabase, type SqliteOptions } from "../../src/storage/sqlite.ts";
+import type { SqliteLog } from "../../src/storage/sqlite_log.ts";
+import type { SqliteStore } from "../../src/storage/sqlite_store.ts";
+import { HOUR_MS, MINUTE_MS } from "../../src/window.ts";
+import type { CellKey, StoreHarness } from "./conformance.ts";
+
+/** Without these no SQLite file can be opened. */
+export const SQLITE_NEEDS = ["read", "write"] as const;
+
+/** One hub's view of a file, on one thread. */
+export interface OpenSqlite extends AsyncDisposable {
+  readonly database: SqliteDatabase;
+  readonly store: SqliteStore;
+  readonly log: SqliteLog;
+}
+
+/** Opens a file and connects this thread to it. */
+export async function openFile(path: string, options: Omit<SqliteOptions, "path"> = {}): Promise<OpenSqlite> {
+  const database = await SqliteDatabase.open({ path, ...options });
+  const { store, log } = await connectSqlite(database.ports().ports);
+  return {
+    database,
+    store,
+    log,
+    [Symbol.asyncDispose]: async () => {
+      await store[Symbol.asyncDispose]();
+      log[Symbol.dispose]();
+      await database[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** A temporary folder that goes away. */
+export function temporaryFolder(): { path: string } & AsyncDisposable {
+  const path = Deno.makeTempDirSync({ prefix: "eventhub-" });
+  return { path, [Symbol.asyncDispose]: () => Deno.remove(path, { recursive: true }) };
+}
+
+/** Does something to the file behind the store's back. */
+export function behindItsBack<T>(path: string, work: (database: DatabaseSync) => T): T {
+  const database = new DatabaseSync(path, { timeout: 5_000 });
+  try {
+    return work(database);
+  } finally {
+    database.close();
+  }
+}
+
+/** An empty SQLite store. */
+export async function openSqlite(): Promise<StoreHarness> {
+  const folder = temporaryFolder();
+  const path = `${folder.path}/data/eventhub.db`;
+  let open = await openFile(path);
+  return {
+    get store() {
+      return open.store;
+    },
+    settle: () => Promise.resolve(),
+    corrupt: (cell) => Promise.resolve(behindItsBack(path, (database) => corrupt(database, cell))),
+    reopen: async () => {
+      await open[Symbol.asyncDispose]();
+      open = await openFile(path);
+    },
+    [Symbol.asyncDispose]: async () => {
+      await open[Symbol.asyncDispose]();
+      await folder[Symbol.asyncDispose]();
+    },
+  };
+}
+
+function corrupt(database: DatabaseSync, cell: CellKey): void {
+  const { changes } = database.prepare(
+    `update cells set count = count + 1 where span = ? and start = ?
+       and tenant = (select id from tenants where name = ?)
+       and type = (select t.id from event_types t join tenants n on n.id = t.tenant where n.name = ? and t.name = ?)`,
+  ).run(cell.span === "hour" ? HOUR_MS : MINUTE_MS, cell.start, cell.tenant, cell.tenant, cell.eventType);
+  if (changes !== 1) throw new Error(`Cannot corrupt a cell that is not there: ${cell.eventType} at ${cell.start}`);
+}
