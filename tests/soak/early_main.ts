@@ -6,15 +6,19 @@ import { loadConfig } from "../../src/config.ts";
 import { Hub } from "../../src/hub.ts";
 import type { EventStore } from "../../src/storage.ts";
 import { connectSqlite, SqliteDatabase } from "../../src/storage/sqlite.ts";
+import { LogStream } from "../../src/stream/log.ts";
 import { createGraphql } from "../../src/transport/graphql/server.ts";
 import { PROTO_FILES, startGrpc } from "../../src/transport/grpc/server.ts";
 import { createRest } from "../../src/transport/rest/server.ts";
 import { VERSION } from "../../src/version.ts";
 
+/** How long the commit comes after the acknowledgement: long enough for a kill to fall between the two. */
+const LATENESS_MS = 100;
+
 /** The store, but for `append`, which says "stored" at once and lets the commit come later. */
 function acknowledgingEarly(store: EventStore): EventStore {
   const append: EventStore["append"] = (events) => {
-    void store.append(events);
+    setTimeout(() => void store.append(events), LATENESS_MS);
     return Promise.resolve(events.map(() => "stored" as const));
   };
   return new Proxy(store, {
@@ -29,7 +33,8 @@ function acknowledgingEarly(store: EventStore): EventStore {
 const config = loadConfig(Deno.env.toObject(), { isTerminal: false });
 if (config.store.kind !== "sqlite") throw new Error("The control needs a store on disk");
 const database = await SqliteDatabase.open({ path: config.store.path });
-const { store, stream } = await connectSqlite(database.ports().ports);
+const { store, log } = await connectSqlite(database.ports().ports);
+const stream = new LogStream(log);
 const hub = new Hub({ ...config, store: acknowledgingEarly(store), stream, now: Date.now });
 const graphql = createGraphql({ hub, config });
 const rest = createRest({
