@@ -1,0 +1,69 @@
+/** One HTTP request, and what every answer to it carries. */
+import { REQUEST_ID_CHARACTERS_MAX } from "../../limits.ts";
+
+/** The media types that are answered. */
+export const JSON_TYPE = "application/json";
+export const PROBLEM_TYPE = "application/problem+json";
+export const CSV_TYPE = "text/csv";
+export const SSE_TYPE = "text/event-stream";
+
+/** What an answer may have beside its body. */
+export interface AnswerOptions {
+  readonly type?: string;
+  readonly status?: number;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+const PLAIN_JSON = { headers: { "content-type": JSON_TYPE } };
+const REQUEST_ID = new RegExp(`^[A-Za-z0-9._:@~+=/-]{1,${REQUEST_ID_CHARACTERS_MAX}}$`);
+/** Request ids need to differ, not to be secret: a word for the thread and a number for the request. */
+const ID_PREFIX = crypto.randomUUID().slice(0, 8) + "-";
+let lastId = 0;
+
+/** A request and its id. An `X-Request-Id` that is not plain text of reasonable length is replaced, not repeated. */
+export class Exchange {
+  readonly request: Request;
+  readonly requestId: string;
+  readonly #shared: Readonly<Record<string, string>> | null;
+
+  /** `shared` are headers of every answer to this request. */
+  constructor(request: Request, shared: Readonly<Record<string, string>> | null = null) {
+    this.request = request;
+    const given = request.headers.get("x-request-id");
+    this.requestId = given !== null && REQUEST_ID.test(given) ? given : ID_PREFIX + (++lastId).toString(36);
+    this.#shared = shared;
+  }
+
+  /** The path as it was sent, still percent-encoded. */
+  get path(): string {
+    const { url } = this.request;
+    const start = pathStart(url);
+    const end = url.indexOf("?", start);
+    return end < 0 ? url.slice(start) : url.slice(start, end);
+  }
+
+  /** What stands behind the question mark, still percent-encoded. */
+  get query(): string {
+    const { url } = this.request;
+    const mark = url.indexOf("?", pathStart(url));
+    return mark < 0 ? "" : url.slice(mark + 1);
+  }
+
+  /** An answer of JSON text unless the options say otherwise. */
+  answer(body: BodyInit | null, options?: AnswerOptions): Response {
+    // Deno answers fastest what is made with a type and nothing else; setting the others afterwards keeps most of that.
+    const response = options === undefined ? new Response(body, PLAIN_JSON) : new Response(body, {
+      status: options.status ?? 200,
+      headers: { "content-type": options.type ?? JSON_TYPE, ...options.headers },
+    });
+    const { headers } = response;
+    headers.set("x-request-id", this.requestId);
+    for (const name in this.#shared) headers.append(name, this.#shared[name]!);
+    return response;
+  }
+}
+
+function pathStart(url: string): number {
+  const start = url.indexOf("/", url.indexOf("://") + 3);
+  return start < 0 ? url.length : start;
+}
