@@ -58,6 +58,8 @@ export const GRAPHQL_DEPTH_LEVELS_MAX = 8;
 export const GRAPHQL_ALIASES_MAX = 15;
 /** Fields plus objects that may be listed: five full lists in one request. */
 export const GRAPHQL_COST_POINTS_MAX = 5_000;
+/** Windows of metrics and batches: nine of them in one request. */
+export const GRAPHQL_HEAVY_FIELD_POINTS = 500;
 /** GraphiQL's introspection query has about 300. */
 export const GRAPHQL_TOKENS_MAX = 1_000;
 /** Faults of a query that are told; validation stops there. */
@@ -145,7 +147,7 @@ export const GRPC_MESSAGE_BYTES_MAX = BATCH_BODY_BYTES_MAX + 64 * KIBIBYTE;
 /** Clients refuse larger answers unless told otherwise (4 MiB); a page is asked for anew with fewer events. */
 export const GRPC_ANSWER_BYTES_MAX = 3.5 * MEBIBYTE;
 /** Field errors of one answer beyond the first of each event: 10,000 bad events would make 30 MB. */
-export const GRPC_ANSWER_FIELD_ERRORS_MAX = 8_192;
+export const GRPC_ANSWER_FIELD_ERRORS_MAX = 4_096;
 /** Clients refuse trailers beyond 8 KiB, and base64 adds a third. */
 export const GRPC_STATUS_DETAIL_CHARACTERS_MAX = 2_048;
 /** 16 KiB of JSON take at most 88 KiB as a Struct (`0,` is two bytes there and eleven here). */

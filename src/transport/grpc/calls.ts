@@ -1,0 +1,108 @@
+/** What every call has in common: bytes in, a handler, bytes or a status out. */
+import type { MethodDefinition, Server, ServerUnaryCall, ServerWritableStream } from "@grpc/grpc-js";
+import type { sendUnaryData, ServerDuplexStream } from "@grpc/grpc-js";
+import { Buffer } from "node:buffer";
+import { HubError } from "../../errors.ts";
+import type { HubApi, Sender } from "../../hub.ts";
+import type { Config } from "../../config.ts";
+import { type Decoded, safely } from "./decode.ts";
+import { statusOf } from "./errors.ts";
+import { Outlet } from "./outlet.ts";
+
+/** What handlers stand on. */
+export interface Services {
+  readonly hub: HubApi;
+  readonly config: Config;
+  readonly streams: OpenStreams;
+  /** How long a client may leave the answers of its stream unread. */
+  readonly stallMs: number;
+}
+
+/** Who calls. Without credentials everybody is the one tenant. */
+export const SENDER: Sender = { tenant: "default", source: "grpc" };
+
+/** Path and encoder of a method as ts-proto gives them. */
+export type Method<Response> = Pick<MethodDefinition<never, Response>, "path" | "responseSerialize">;
+
+/** How to make a unary method of a function. */
+export interface UnaryOptions<Request, Response> {
+  readonly method: Method<Response>;
+  readonly decode: (bytes: Uint8Array) => Request;
+  readonly handle: (request: Request) => Promise<Response>;
+  /** The hub's field errors are those of the message in the field `event`. */
+  readonly inEvent?: boolean;
+}
+
+/** Adds a unary method. */
+export function addUnary<Request, Response>(server: Server, options: UnaryOptions<Request, Response>): void {
+  const { method, decode, handle, inEvent } = options;
+  const answer = (call: ServerUnaryCall<Decoded<Request>, Response>, callback: sendUnaryData<Response>) => {
+    const { request, metadata } = call;
+    if (!request.ok) return callback(statusOf(request.error, { metadata }));
+    handle(request.message).then(
+      (response) => callback(null, response),
+      (error) => callback(statusOf(error, { metadata, inEvent })),
+    );
+  };
+  server.register(method.path, answer, method.responseSerialize, safely(decode), "unary");
+}
+
+/** Adds a method that answers with a stream. The handler writes to the outlet; what it throws ends the call. */
+export function addServerStream<Request>(
+  server: Server,
+  options: {
+    readonly path: string;
+    readonly decode: (bytes: Uint8Array) => Request;
+    readonly handle: (request: Request, outlet: Outlet) => Promise<void>;
+  },
+): void {
+  const answer = (call: ServerWritableStream<Decoded<Request>, never>) => {
+    const outlet = new Outlet(call as unknown as ServerWritableStream<unknown, unknown>);
+    if (!call.request.ok) return outlet.fail(call.request.error);
+    options.handle(call.request.message, outlet).catch((error) => outlet.fail(error));
+  };
+  server.register(options.path, answer, asBytes, safely(options.decode), "serverStream");
+}
+
+/** Adds a method with a stream both ways; the handler reads `data` of the call and writes to the outlet. */
+export function addDuplexStream<Request>(
+  server: Server,
+  options: {
+    readonly path: string;
+    readonly decode: (bytes: Uint8Array) => Request;
+    readonly handle: (call: ServerDuplexStream<Decoded<Request>, never>, outlet: Outlet) => void;
+  },
+): void {
+  const answer = (call: ServerDuplexStream<Decoded<Request>, never>) =>
+    options.handle(call, new Outlet(call as unknown as ServerDuplexStream<unknown, unknown>));
+  server.register(options.path, answer, asBytes, safely(options.decode), "bidi");
+}
+
+/** Outlets write frames themselves, so that nothing is left for grpc-js to encode. */
+function asBytes(message: unknown): Buffer {
+  return message as Buffer;
+}
+
+/** The streams that must be told when the server shuts down. */
+export class OpenStreams {
+  readonly #stops = new Set<() => void>();
+  #stopped = false;
+
+  /** Keeps a stream in mind until its call is over; `stop` ends it in order. */
+  add(outlet: Outlet, stop: () => void): void {
+    if (this.#stopped) throw new HubError("unavailable", "The hub is shutting down");
+    this.#stops.add(stop);
+    outlet.over.addEventListener("abort", () => this.#stops.delete(stop));
+  }
+
+  /** Streams open now. */
+  get size(): number {
+    return this.#stops.size;
+  }
+
+  /** Ends all of them; new ones are refused from now on. */
+  stop(): void {
+    this.#stopped = true;
+    for (const stop of [...this.#stops]) stop();
+  }
+}
