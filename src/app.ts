@@ -5,6 +5,7 @@ import { GrpcThread } from "./grpc_thread.ts";
 import { Hub, type HubApi } from "./hub.ts";
 import { TICK_MS } from "./limits.ts";
 import { Maintenance } from "./maintenance.ts";
+import { PROTO_FILES } from "./protos.ts";
 import type { EventStore } from "./storage.ts";
 import { MemoryStore } from "./storage/memory.ts";
 import { connectSqlite, SqliteDatabase } from "./storage/sqlite.ts";
@@ -13,9 +14,10 @@ import { LogStream } from "./stream/log.ts";
 import { MemoryStream } from "./stream/memory.ts";
 import { configureLogging, Metrics, withMetrics } from "./telemetry.ts";
 import { createGraphql } from "./transport/graphql/server.ts";
-import { PROTO_FILES, startGrpc } from "./transport/grpc/server.ts";
+import { startGrpc } from "./transport/grpc/server.ts";
 import { createRest } from "./transport/rest/server.ts";
 import { VERSION } from "./version.ts";
+import { pages } from "./web/pages.ts";
 import { every, Supervisor, within } from "./worker.ts";
 
 const log = getLogger(["eventhub", "app"]);
@@ -46,7 +48,7 @@ interface Storage {
 export async function openApp(config: Config): Promise<App> {
   await using opening = new AsyncDisposableStack();
   await configureLogging(config);
-  log.info("Starting Event Hub {version}", { version: VERSION, ...describeConfig(config) });
+  log.info(`Starting Event Hub ${VERSION}`, describeConfig(config));
   const startedAt = Date.now();
   const { store, stream, database } = await openStorage(config, opening);
   const hub = new Hub({ ...config, store, stream, now: Date.now });
@@ -67,6 +69,8 @@ export async function openApp(config: Config): Promise<App> {
   const rest = createRest({
     hub: measured,
     config,
+    pages,
+    observe: (route, status, seconds) => metrics.observeRequest(route, status, seconds),
     documents: { schema: graphql.sdl, protos: PROTO_FILES },
     operations: {
       version: VERSION,

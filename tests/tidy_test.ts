@@ -196,3 +196,8 @@ rule("file names are snake_case, and none is a drawer for everything", () => {
       /(?:^|_)(?:utils?|helpers?|manager|misc|common)\.ts$/.test(name);
   });
 });
+
+rule("the version in the code is the one in deno.json", () => {
+  const { version } = JSON.parse(read("deno.json"));
+  return read("src/version.ts").includes(`"${version}"`) ? [] : ["src/version.ts"];
+});
