@@ -56,10 +56,9 @@ export async function openApp(config: Config): Promise<App> {
   const metrics = new Metrics({ thread: "http", load: () => hub.load });
   const measured = withMetrics(hub, metrics);
 
-  const supervisor = new Supervisor({ now: Date.now });
+  const supervisor = opening.use(new Supervisor({ now: Date.now }));
   const maintenance = new Maintenance({ ...config, store, now: Date.now });
   const grpc = await openGrpc({ config, hub: measured, database, supervisor, opening });
-  opening.use(supervisor);
   supervisor.start({ name: "clock", run: (signal) => every(TICK_MS, signal, () => hub.tick()) });
   supervisor.start({ name: "watchdog", run: (signal) => every(TICK_MS, signal, () => maintenance.watch()) });
   startCron(maintenance, opening);
@@ -128,12 +127,20 @@ async function openGrpc(options: {
   const { config, hub, database, supervisor, opening } = options;
   if (!config.roles.includes("grpc")) return { port: 0, metrics: () => Promise.resolve([]) };
   if (database === null) {
-    const server = opening.use(await startGrpc({ hub, config }));
+    const server = opening.use(await startGrpc({ hub, config }).catch((error) => cannotServeGrpc(config, error)));
     return { port: server.port, metrics: () => Promise.resolve([]) };
   }
   const thread = new GrpcThread({ config, connect: () => database.ports() });
   supervisor.start(thread);
-  return { port: await thread.ready, metrics: () => thread.metrics() };
+  const port = await thread.ready.catch((error) => cannotServeGrpc(config, error));
+  return { port, metrics: () => thread.metrics() };
+}
+
+function cannotServeGrpc(config: Config, cause: unknown): never {
+  const reason = cause instanceof Error ? cause.message : cause;
+  throw new Error(`Cannot serve gRPC on ${config.host} port ${config.grpcPort} (EVENTHUB_GRPC_PORT): ${reason}`, {
+    cause,
+  });
 }
 
 function startCron(maintenance: Maintenance, opening: AsyncDisposableStack): void {
