@@ -8,7 +8,8 @@ import type { EventStore } from "../../src/storage.ts";
 import { connectSqlite, SqliteDatabase } from "../../src/storage/sqlite.ts";
 import { LogStream } from "../../src/stream/log.ts";
 import { createGraphql } from "../../src/transport/graphql/server.ts";
-import { PROTO_FILES, startGrpc } from "../../src/transport/grpc/server.ts";
+import { PROTO_FILES } from "../../src/protos.ts";
+import { startGrpc } from "../../src/transport/grpc/server.ts";
 import { createRest } from "../../src/transport/rest/server.ts";
 import { VERSION } from "../../src/version.ts";
 
