@@ -20,17 +20,25 @@ export const AMOUNT_FRACTION_DIGITS_MAX = 4;
 export const AMOUNT_ABSOLUTE_MAX = 1_000_000_000;
 /** Text of an amount that is looked at; the longest legal one is much shorter. */
 export const AMOUNT_TEXT_CHARACTERS_MAX = 64;
+/** Properties describe an event; documents belong elsewhere. */
 export const PROPERTIES_JSON_BYTES_MAX = 16 * KIBIBYTE;
+/** Nesting beyond this is data structure, not description, and costs stack. */
 export const PROPERTIES_DEPTH_LEVELS_MAX = 8;
+/** Keys are names. */
 export const PROPERTIES_KEY_CHARACTERS_MAX = 128;
+/** Times before the epoch are a sign of a broken clock. */
 export const TIMESTAMP_YEAR_MIN = 1970;
+/** RFC 3339 has four digits for the year. */
 export const TIMESTAMP_YEAR_MAX = 9999;
 /** Field errors told of one event; the rest would be noise. */
 export const FIELD_ERRORS_MAX = 32;
 
 // Requests
+/** Four times what an event with full properties takes. */
 export const EVENT_BODY_BYTES_MAX = 64 * KIBIBYTE;
+/** A batch is held whole in memory before anything is stored. */
 export const BATCH_BODY_BYTES_MAX = 8 * MEBIBYTE;
+/** A batch is answered whole, a result an event. */
 export const BATCH_EVENTS_MAX = 10_000;
 /** Bodies that are being read at once, in all: many slow large ones may not fill the memory. */
 export const BODIES_IN_FLIGHT_BYTES_MAX = 128 * MEBIBYTE;
@@ -38,15 +46,21 @@ export const BODIES_IN_FLIGHT_BYTES_MAX = 128 * MEBIBYTE;
 export const GRAPHQL_BODY_BYTES_MAX = 8 * MEBIBYTE;
 /** One line holds one event, and an event may be as large as the body of a single POST. */
 export const NDJSON_LINE_BYTES_MAX = EVENT_BODY_BYTES_MAX;
+/** A request id is repeated in answers and logs. */
 export const REQUEST_ID_CHARACTERS_MAX = 128;
 /** How often bodies that are still arriving are checked against their deadline. */
 export const BODY_SWEEP_MS = SECOND_MS;
+/** A page of events with full properties is 16 MiB at the most. */
 export const PAGE_EVENTS_MAX = 1_000;
+/** A screenful. */
 export const PAGE_EVENTS_DEFAULT = 50;
+/** A week of minutes; the answer is made whole in memory. */
 export const AGGREGATE_ROWS_MAX = 10_000;
 /** Differences told by a recount; the rest is only counted. */
 export const RECOUNT_DIFFERENCES_MAX = 100;
+/** A day. */
 export const AGGREGATED_METRICS_MINUTES_MAX = 1_440;
+/** How many stored events `StreamEvents` of the prototype may begin with. */
 export const STREAM_EVENTS_BACKLOG_MAX = 10_000;
 /** Length of a cursor that is looked at. */
 export const CURSOR_CHARACTERS_MAX = 512;
@@ -68,6 +82,7 @@ export const GRAPHQL_FAULTS_MAX = 20;
 export const ERROR_MESSAGE_CHARACTERS_MAX = 500;
 /** Parsed documents are kept, so that a client's few queries are parsed once; long ones are not worth the memory. */
 export const GRAPHQL_CACHED_DOCUMENTS_MAX = 128;
+/** Longer documents are parsed anew each time, so that the cache stays small. */
 export const GRAPHQL_CACHED_DOCUMENT_CHARACTERS_MAX = 8 * KIBIBYTE;
 /** WebSockets a thread; as many as there may be subscribers. */
 export const GRAPHQL_SOCKETS_MAX = 10_000;
@@ -97,6 +112,7 @@ export const IN_FLIGHT_BYTES_MAX = 64 * MEBIBYTE;
 export const COMMIT_EVENTS_MAX = 4_096;
 /** Groups handed to the store at once; a second one keeps the writer busy while the first one's answers go out. */
 export const COMMITS_IN_FLIGHT_MAX = 2;
+/** How long a transaction waits for a lock that another program holds on the file. */
 export const SQLITE_BUSY_TIMEOUT_MS = 5 * SECOND_MS;
 /** Events the memory store holds; each takes about half a kilobyte. */
 export const MEMORY_STORE_EVENTS_MAX = 1_000_000;
@@ -108,10 +124,13 @@ export const INDEX_STEP_ROWS = 4_096;
 export const SQLITE_CELLS_CACHED = 16_384;
 /** Pages held in memory by the connection that writes, where the index of ids is hot, and by those that read. */
 export const SQLITE_WRITER_CACHE_KIBIBYTES = 24 * KIBIBYTE;
+/** Page cache of the connection that answers questions. */
 export const SQLITE_READER_CACHE_KIBIBYTES = 12 * KIBIBYTE;
+/** Page cache of each thread's connection that follows the log. */
 export const SQLITE_TAIL_CACHE_KIBIBYTES = 2 * KIBIBYTE;
 /** Rows deleted or made anonymous in one transaction; a commit may have to wait for it. */
 export const SQLITE_PURGE_STEP_ROWS = 1_024;
+/** Rows made anonymous in one step, between two commits. */
 export const SQLITE_ERASE_STEP_ROWS = 512;
 /** Rows of the log a rebuild follows at once, to take in what was stored while it counted. */
 export const SQLITE_REBUILD_STEP_ROWS = 4_096;
@@ -125,10 +144,13 @@ export const SQLITE_CHECKPOINT_PAGES = 4_096;
 export const SQLITE_WORKER_SILENCE_MS = 60 * SECOND_MS;
 
 // Live feed
+/** Events that wait for one subscriber; beyond it, it reads the log at its own pace. */
 export const SUBSCRIBER_QUEUE_EVENTS_MAX = 1_024;
+/** Bytes that wait for one subscriber, likewise. */
 export const SUBSCRIBER_QUEUE_BYTES_MAX = MEBIBYTE;
 /** A subscriber that takes nothing for so long is ended. */
 export const SUBSCRIBER_STALL_MS = 30 * SECOND_MS;
+/** Proxies cut streams that are silent for a minute or less. */
 export const STREAM_KEEP_ALIVE_MS = 15 * SECOND_MS;
 /** Rows that wait for a subscriber of windows; newer states of a row replace older ones. */
 export const AGGREGATE_SUBSCRIBER_ROWS_MAX = 10_000;
@@ -158,6 +180,7 @@ export const GRPC_PROPERTIES_VALUES_MAX = PROPERTIES_JSON_BYTES_MAX / 2;
 export const GRPC_NESTING_LEVELS_MAX = 100;
 /** Messages of a PublishStream that are not answered; then the hub stops reading. */
 export const GRPC_UNANSWERED_EVENTS_MAX = COMMIT_EVENTS_MAX;
+/** Bytes of events of one stream that are not acknowledged yet; beyond it the client is not read from. */
 export const GRPC_UNANSWERED_BYTES_MAX = 4 * MEBIBYTE;
 /** Bytes written at once to a stream; what a client that reads nothing holds beside the kernel's buffers. */
 export const GRPC_WRITE_BYTES = 64 * KIBIBYTE;
@@ -165,6 +188,7 @@ export const GRPC_WRITE_BYTES = 64 * KIBIBYTE;
 export const GRPC_CALLS_PER_CONNECTION_MAX = 1_000;
 /** A client that is gone without a word is noticed by then and {@link GRPC_KEEPALIVE_TIMEOUT_MS}. */
 export const GRPC_KEEPALIVE_MS = 60 * SECOND_MS;
+/** A peer that does not answer a ping for so long is gone. */
 export const GRPC_KEEPALIVE_TIMEOUT_MS = 20 * SECOND_MS;
 /** A connection takes no new calls after so long, so that clients spread; its streams live on. */
 export const GRPC_CONNECTION_AGE_MS = HOUR_MS;
@@ -180,6 +204,7 @@ export const LOG_DELAY_MS = 60 * SECOND_MS;
 // Time
 /** An event may come a little late before its window counts as closed. */
 export const WINDOW_CLOSE_GRACE_MS = 5 * SECOND_MS;
+/** A shorter retention would purge what is still being counted. */
 export const RETENTION_MIN_MS = HOUR_MS;
 /** Time zones whose offsets and days are remembered; all there are is about 600, and a client names them. */
 export const ZONES_CACHED = 32;
@@ -199,6 +224,7 @@ export const TICK_MS = SECOND_MS;
 export const THREAD_SILENCE_MS = 30 * SECOND_MS;
 /** The supervisor waits so long before it starts a failed part again, doubling from the first to the second. */
 export const RESTART_DELAY_MS_MIN = 100;
+/** See `RESTART_DELAY_MS_MIN`. */
 export const RESTART_DELAY_MS_MAX = 30 * SECOND_MS;
 
 // Command line

@@ -105,7 +105,7 @@ rule("every export of src has a docstring", () => {
   for (const [path, text] of sources("src")) {
     const lines = text.split("\n");
     lines.forEach((line, index) => {
-      if (!/^export (?:abstract |async |default )?(?:class|const|function|interface|type|enum)\b/.test(line)) return;
+      if (!/^export (?:abstract |async |default )?(?:class|const|function|interface|type|enum) \w/.test(line)) return;
       let above = index - 1;
       while (lines[above]?.startsWith("// deno-lint-ignore")) above -= 1;
       // An overload is described with the first of its kind.

@@ -1,10 +1,13 @@
 /** One HTTP request, and what every answer to it carries. */
 import { REQUEST_ID_CHARACTERS_MAX } from "../../limits.ts";
 
-/** The media types that are answered. */
+/** The media type of answers, unless one of these is named. */
 export const JSON_TYPE = "application/json";
+/** Errors (RFC 9457). */
 export const PROBLEM_TYPE = "application/problem+json";
+/** Tables (RFC 4180). */
 export const CSV_TYPE = "text/csv";
+/** Streams (WHATWG HTML, section 9.2). */
 export const SSE_TYPE = "text/event-stream";
 
 /** What an answer may have beside its body. */
