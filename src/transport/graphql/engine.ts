@@ -90,11 +90,13 @@ function httpPlugin({ requestTimeoutMs }: EngineOptions): Plugin<HttpContext> {
         }
       });
     },
-    onResultProcess({ request, result, setResult, setResultProcessor, serverContext }) {
-      const { opened, requestId } = serverContext as unknown as HttpContext;
-      if (opened.stream !== null) {
-        const { stream } = opened;
-        return setResultProcessor(() => toEventStream(stream), "text/event-stream");
+    onResultProcess({ request, result, setResult, resultProcessor, setResultProcessor, serverContext }) {
+      const { opened: { stream }, requestId } = serverContext as unknown as HttpContext;
+      if (stream !== null) {
+        // Yoga found nothing for a subscription in what the client accepts, and is about to refuse it.
+        if (resultProcessor === undefined) void stream.return();
+        else setResultProcessor(() => toEventStream(stream), "text/event-stream");
+        return;
       }
       const { errors, ...rest } = result as ExecutionResult;
       if (!wantsEventStream(request)) {

@@ -7,12 +7,34 @@ import { readBody } from "../body.ts";
 const UTF8 = new TextDecoder("utf-8", { fatal: true });
 const JSON_TYPE = /^application\/json\s*(?:;\s*charset\s*=\s*"?utf-8"?\s*)?$/i;
 
-/**
- * Reads `query`, `operationName`, `variables` and `extensions` of a GET, or of a POST of application/json. Throws
- * `HubError`; whether the members have the right types is checked behind it.
- */
+/** Reads a GET, or a POST of application/json. Throws `HubError`. */
 export async function readParameters(request: Request, options: { timeoutMs: number }): Promise<GraphQLParams> {
-  if (request.method === "GET") return fromUrl(request.url);
+  return checked(request.method === "GET" ? fromUrl(request.url) : await fromBody(request, options));
+}
+
+/** The members of a request that are known, with whether a value of that name has the right type. */
+const MEMBERS: Readonly<Record<string, { readonly type: string; readonly fits: (value: unknown) => boolean }>> = {
+  query: { type: "a string", fits: (value) => typeof value === "string" },
+  operationName: { type: "a string", fits: (value) => typeof value === "string" },
+  variables: { type: "an object", fits: isObject },
+  extensions: { type: "an object", fits: isObject },
+};
+
+function checked(body: unknown): GraphQLParams {
+  if (Array.isArray(body)) throw new HubError("malformed", "Batching is not supported: send one operation a request");
+  if (!isObject(body)) throw new HubError("malformed", "The body must be a JSON object");
+  for (const [name, value] of Object.entries(body)) {
+    const member = Object.hasOwn(MEMBERS, name) ? MEMBERS[name]! : null;
+    if (member === null) throw new HubError("malformed", `A request has only ${Object.keys(MEMBERS).join(", ")}`);
+    if (value !== null && value !== undefined && !member.fits(value)) {
+      throw new HubError("malformed", `${name} must be ${member.type}`);
+    }
+  }
+  if (body.query === undefined || body.query === null) throw new HubError("malformed", "query is missing");
+  return body;
+}
+
+async function fromBody(request: Request, options: { timeoutMs: number }): Promise<unknown> {
   const type = request.headers.get("content-type") ?? "";
   const encoding = request.headers.get("content-encoding") ?? "identity";
   if (!JSON_TYPE.test(type)) {
@@ -20,28 +42,22 @@ export async function readParameters(request: Request, options: { timeoutMs: num
   }
   if (encoding !== "identity") throw new HubError("unsupported_media_type", "Content-Encoding is not supported here");
   const bytes = await readBody(request, { limitBytes: GRAPHQL_BODY_BYTES_MAX, timeoutMs: options.timeoutMs });
-  const body = parseJson(decode(bytes), "The body");
-  if (Array.isArray(body)) throw new HubError("malformed", "Batching is not supported: send one operation a request");
-  if (typeof body !== "object" || body === null) throw new HubError("malformed", "The body must be a JSON object");
-  return body;
+  return parseJson(decode(bytes), "The body");
 }
 
-function fromUrl(url: string): GraphQLParams {
+function fromUrl(url: string): unknown {
   const given = new URL(url).searchParams;
-  const object = (name: string): Record<string, unknown> | undefined => {
-    const text = given.get(name);
-    if (text === null || text === "") return undefined;
-    const value = parseJson(text, name);
-    if (value === null) return undefined;
-    if (typeof value === "object" && !Array.isArray(value)) return value as Record<string, unknown>;
-    throw new HubError("malformed", `${name} must be a JSON object`);
-  };
+  const json = (name: string): unknown => given.get(name) ? parseJson(given.get(name)!, name) : undefined;
   return {
-    query: given.get("query") ?? undefined,
+    query: given.get("query"),
     operationName: given.get("operationName") || undefined,
-    variables: object("variables"),
-    extensions: object("extensions"),
+    variables: json("variables"),
+    extensions: json("extensions"),
   };
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function decode(bytes: Uint8Array<ArrayBuffer>): string {

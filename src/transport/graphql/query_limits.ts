@@ -13,11 +13,12 @@ import {
   GRAPHQL_ALIASES_MAX,
   GRAPHQL_COST_POINTS_MAX,
   GRAPHQL_DEPTH_LEVELS_MAX,
+  GRAPHQL_HEAVY_FIELD_POINTS,
   PAGE_EVENTS_DEFAULT,
   PAGE_EVENTS_MAX,
 } from "../../limits.ts";
 
-/** What counts as much as a full list: how much it is, only the data or the variables tell. */
+/** Fields whose size only the data or the variables tell; each counts as `GRAPHQL_HEAVY_FIELD_POINTS`. */
 const HEAVY_FIELDS: ReadonlySet<string> = new Set(["aggregates", "publishEvents"]);
 /** Fields that list as many objects as an argument says, and how many without it. */
 const SIZED_FIELDS: Readonly<Record<string, { readonly argument: string; readonly usual: number }>> = {
@@ -103,7 +104,7 @@ class Meter {
 
 function objectsOf(node: FieldNode): number {
   const name = node.name.value;
-  if (HEAVY_FIELDS.has(name)) return PAGE_EVENTS_MAX;
+  if (HEAVY_FIELDS.has(name)) return GRAPHQL_HEAVY_FIELD_POINTS;
   const sized = Object.hasOwn(SIZED_FIELDS, name) ? SIZED_FIELDS[name]! : null;
   if (sized === null) return 0;
   const argument = node.arguments?.find((each) => each.name.value === sized.argument);
