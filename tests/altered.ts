@@ -1,6 +1,9 @@
 /** Broken drivers for the controls: a sound one with some of its members replaced. */
 import { AssertionError, assertRejects } from "@std/assert";
+import fc from "fast-check";
 import { type Case, caseNamed, runCase } from "./conformance.ts";
+
+const CONTROL_SEED = 20_260_115;
 
 /** A way to be wrong, and the cases that must notice. */
 export interface Fault<Port> {
@@ -29,6 +32,8 @@ export function testFaults<Port, Harness extends AsyncDisposable>(
     open(fault: Fault<Port>): Promise<Harness>;
   },
 ): void {
+  // The same random events every time: a control must not depend on luck.
+  fc.configureGlobal({ seed: CONTROL_SEED });
   for (const fault of options.faults) {
     Deno.test(`control: ${suite} that ${fault.name} is noticed`, async () => {
       for (const name of fault.noticedBy) {

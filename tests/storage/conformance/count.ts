@@ -20,7 +20,7 @@ export const COUNT_CASES: readonly StoreCase[] = [
       let runs = 0;
       const edge = fc.oneof(
         fc.integer({ min: -HOUR, max: 4 * HOUR }).map((offset) => NOON + offset),
-        fc.integer({ min: 0, max: 6 * SECOND }).map((offset) => NOON + offset),
+        fc.integer({ min: 0, max: 6 }).map((seconds) => NOON + seconds * SECOND),
         fc.integer({ min: -60, max: 240 }).map((minutes) => NOON + minutes * MINUTE),
       );
       const property = fc.asyncProperty(
