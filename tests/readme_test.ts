@@ -4,7 +4,8 @@ import { describeConfig, loadConfig } from "../src/config.ts";
 import { startHub } from "./harness.ts";
 
 const ROOT = new URL("../", import.meta.url);
-const LIVE_TIMEOUT_MS = 20_000;
+/** Far longer than any command of the tour takes, and shorter than the time-outs behind which a fault could hide. */
+const COMMAND_TIMEOUT_MS = 20_000;
 const PAGES = ["README.md", "CHANGELOG.md", "docs/architecture.md", "docs/design.md", "docs/operations.md"];
 
 const granted = (["run", "read", "write", "net", "env"] as const)
@@ -79,7 +80,10 @@ function spawn(command: Command, hub: { httpUrl: string; grpcAddress: string }):
 const PIPES = { cwd: ROOT, stdin: "null", stdout: "piped", stderr: "piped" } as const;
 
 async function run(command: Command, hub: { httpUrl: string; grpcAddress: string }): Promise<void> {
-  const { code, stdout, stderr } = await spawn(command, hub).output();
+  const child = spawn(command, hub);
+  const late = setTimeout(() => child.kill("SIGKILL"), COMMAND_TIMEOUT_MS);
+  const { code, stdout, stderr } = await child.output();
+  clearTimeout(late);
   const text = new TextDecoder().decode(stdout).trim();
   assertEquals(code, 0, `exit code ${code}: ${text}${new TextDecoder().decode(stderr)}`);
   if (command.expected === null) return;
@@ -89,7 +93,7 @@ async function run(command: Command, hub: { httpUrl: string; grpcAddress: string
 /** Follows a command until it has written what the page says, then stops it. */
 async function follow(command: Command, hub: { httpUrl: string; grpcAddress: string }): Promise<void> {
   const child = spawn(command, hub);
-  const late = setTimeout(() => child.kill("SIGKILL"), LIVE_TIMEOUT_MS);
+  const late = setTimeout(() => child.kill("SIGKILL"), COMMAND_TIMEOUT_MS);
   const wanted = new RegExp(pattern(command.expected ?? ""));
   const errors = new Response(child.stderr).text();
   let text = "";
