@@ -13,6 +13,11 @@ const PART_MAX = 4e15;
 const ROWS = 8;
 const COLUMNS = 9;
 
+/** The number under which the cell of a span is found; types are numbered across tenants. */
+export function cellKey(timestamp: number, { span, type }: { span: number; type: number }): number {
+  return Math.floor(timestamp / span) * TYPES + type;
+}
+
 /** Exact totals of one cell, or what one transaction adds to them. */
 export interface StoredCell {
   readonly tenant: number;

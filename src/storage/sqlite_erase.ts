@@ -28,7 +28,7 @@ export function* erase(
   // First the rows that no index knows yet: once they are nobody's, they are not indexed as the user's.
   const selectTail = new Query(
     database,
-    "select seq from events where seq > ? and tenant = ? and user_id = ? order by seq limit ?",
+    "select seq from events not indexed where seq > ? and tenant = ? and user_id = ? order by seq limit ?",
   );
   const { indexedSeq } = new LogStateQuery(database).read();
   let erased = 0;

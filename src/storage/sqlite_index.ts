@@ -5,8 +5,9 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { Histogram } from "../histogram.ts";
 import { INDEX_BACKLOG_ROWS_MAX, INDEX_STEP_ROWS } from "../limits.ts";
-import { HOUR_MS, hourOf, MINUTE_MS, minuteOf } from "../window.ts";
+import { HOUR_MS, MINUTE_MS, minuteOf } from "../window.ts";
 import { StoredRows } from "./sqlite_append.ts";
+import { cellKey } from "./sqlite_cells.ts";
 import { Query, writeTransaction } from "./sqlite_connection.ts";
 import {
   bucketOf,
@@ -22,14 +23,6 @@ import { LogStateQuery } from "./sqlite_schema.ts";
 /** One stretch of the log as columns. */
 type Stretch = Pick<StoredRows, "seqs" | "tenants" | "types" | "timestamps" | "amounts" | "receivedAts" | "users">;
 
-/** The histogram of one cell, and where it is stored. */
-interface CellHistogram {
-  readonly tenant: number;
-  readonly type: number;
-  readonly start: number;
-  readonly histogram: Histogram;
-}
-
 /** Keeps the rows that are not indexed yet, and indexes them. */
 export class Indexer {
   readonly #database: DatabaseSync;
@@ -43,6 +36,8 @@ export class Indexer {
   readonly #setIndexed: StatementSync;
   #tail: Stretch = new StoredRows();
   #paused = false;
+  /** Room for one histogram after the other. */
+  readonly #scratch = new Histogram();
 
   constructor(database: DatabaseSync) {
     this.#database = database;
@@ -214,35 +209,29 @@ export class Indexer {
   }
 
   #addToHistograms(stretch: Stretch): void {
-    const minutes = new Map<string, CellHistogram>();
-    const hours = new Map<string, CellHistogram>();
-    for (let i = 0; i < stretch.seqs.length; i++) {
-      const start = minuteOf(stretch.timestamps[i]!);
-      const cell = { tenant: stretch.tenants[i]!, type: stretch.types[i]!, start };
-      histogramOf(minutes, cell).add(stretch.amounts[i]!);
-    }
-    for (const minute of minutes.values()) {
-      histogramOf(hours, { ...minute, start: hourOf(minute.start) }).merge(minute.histogram);
-    }
-    this.#write(MINUTE_MS, minutes.values());
-    this.#write(HOUR_MS, hours.values());
-  }
-
-  #write(span: number, added: Iterable<CellHistogram>): void {
-    for (const { tenant, start, type, histogram } of added) {
-      const stored = this.#selectHistogram.first(span, tenant, start, type);
-      if (stored !== undefined) Histogram.decode(stored[0] as Uint8Array, histogram);
-      this.#insertHistogram.run(span, tenant, start, type, histogram.encode());
+    for (const span of [MINUTE_MS, HOUR_MS]) {
+      const cells = new Map<number, number[]>();
+      for (let i = 0; i < stretch.seqs.length; i++) {
+        const key = cellKey(stretch.timestamps[i]!, { span, type: stretch.types[i]! });
+        const rows = cells.get(key);
+        if (rows === undefined) cells.set(key, [i]);
+        else rows.push(i);
+      }
+      for (const rows of cells.values()) this.#addToHistogram(span, stretch, rows);
     }
   }
-}
 
-function histogramOf(cells: Map<string, CellHistogram>, key: Omit<CellHistogram, "histogram">): Histogram {
-  const { tenant, type, start } = key;
-  const text = `${start}.${type}`;
-  let cell = cells.get(text);
-  if (cell === undefined) cells.set(text, cell = { tenant, type, start, histogram: new Histogram() });
-  return cell.histogram;
+  /** Adds rows of one cell to its histogram. */
+  #addToHistogram(span: number, stretch: Stretch, rows: readonly number[]): void {
+    const [tenant, type] = [stretch.tenants[rows[0]!]!, stretch.types[rows[0]!]!];
+    const start = Math.floor(stretch.timestamps[rows[0]!]! / span) * span;
+    const histogram = this.#scratch;
+    histogram.clear();
+    for (const i of rows) histogram.add(stretch.amounts[i]!);
+    const stored = this.#selectHistogram.first(span, tenant, start, type);
+    if (stored !== undefined) Histogram.decode(stored[0] as Uint8Array, histogram);
+    this.#insertHistogram.run(span, tenant, start, type, histogram.encode());
+  }
 }
 
 function maximum(values: readonly number[]): number {

@@ -52,7 +52,8 @@ export class Lister {
     const tail = (order: string) =>
       new Query(
         database,
-        `select ts, seq from events where seq > ?1 and tenant = ?2 and (ts, seq) >= (?3, ?4) and (ts, seq) < (?5, ?6)
+        `select ts, seq from events not indexed
+         where seq > ?1 and tenant = ?2 and (ts, seq) >= (?3, ?4) and (ts, seq) < (?5, ?6)
            and (?7 is null or user_id = ?7) and (?8 is null or type in (select value from json_each(?8)))
            and erased = 0 order by ts ${order}, seq ${order} limit ?9`,
       );

@@ -52,7 +52,8 @@ export class Metrics {
     );
     this.#unindexedAmounts = new Query(
       database,
-      `select ts, type, amount from events where seq > ?1 and tenant = ?2 and ts >= ?3 and ts < ?4 and ${ofTypes}`,
+      `select ts, type, amount from events not indexed
+       where seq > ?1 and tenant = ?2 and ts >= ?3 and ts < ?4 and ${ofTypes}`,
     );
     this.#total = new Query(
       database,
@@ -62,7 +63,7 @@ export class Metrics {
     this.#unindexedTotal = new Query(
       database,
       `select count(*), coalesce(sum(amount / ${SUM_BASE}), 0), coalesce(sum(amount % ${SUM_BASE}), 0)
-       from events where seq > ? and tenant = ? and ts >= ? and ts < ?`,
+       from events not indexed where seq > ? and tenant = ? and ts >= ? and ts < ?`,
     );
   }
 

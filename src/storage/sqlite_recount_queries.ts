@@ -65,16 +65,16 @@ export class RecountQueries {
     const columns = "seq, ts, type, amount";
     this.#span = new Query(
       database,
-      `select ${columns} from events where seq >= ? and seq <= ? and tenant = ? and ts >= ? and ts < ?`,
+      `select ${columns} from events not indexed where seq >= ? and seq <= ? and tenant = ? and ts >= ? and ts < ?`,
     );
     this.#picked = new Query(
       database,
-      `select seq, ts, e.type, amount from json_each(?) as wanted cross join events as e on seq = wanted.value
+      `select seq, ts, e.type, amount from json_each(?) as wanted cross join events as e not indexed on seq = wanted.value
        where tenant = ? and ts >= ? and ts < ?`,
     );
     this.#tail = new Query(
       database,
-      `select ${columns} from events where seq > ? and seq <= ? and tenant = ? and ts >= ? and ts < ?`,
+      `select ${columns} from events not indexed where seq > ? and seq <= ? and tenant = ? and ts >= ? and ts < ?`,
     );
     this.#next = new Query(
       database,
@@ -82,7 +82,7 @@ export class RecountQueries {
          select min(start) as start from cells where span = ${HOUR_MS} and tenant = ?1 and start >= ?2
          union all select min(start) from cells where span = ${MINUTE_MS} and tenant = ?1 and start >= ?2
          union all select min(minute) from index_by_time where tenant = ?1 and minute >= ?2
-         union all select min(ts) from events
+         union all select min(ts) from events not indexed
            where seq > (select value from meta where name = 'indexed_seq') and tenant = ?1 and ts >= ?2)`,
     );
   }
