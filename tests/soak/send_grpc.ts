@@ -1,4 +1,5 @@
 /** Ways to send events to a hub over gRPC: unary, in batches, over one bidirectional stream. Each has its own connection. */
+import "./http2_client_remedy.ts";
 import { type ClientDuplexStream, credentials, type ServiceError, status } from "@grpc/grpc-js";
 import {
   EventHubServiceClient,

@@ -40,7 +40,7 @@ const RESUMED_EVENTS = 50;
 const RESUMES_AT_ONCE = 8;
 const LIVE_SUBSCRIBERS = "eventhub_live_subscribers";
 const MIB = 2 ** 20;
-const STALLED_CLIENT = ["run", "--no-prompt", "--allow-net", new URL("stalled_client.ts", import.meta.url).pathname];
+const STALLED_CLIENT = ["run", "-A", new URL("stalled_client.ts", import.meta.url).pathname];
 
 /** Runs it. */
 export async function runStalled(options: StalledOptions): Promise<Report> {
