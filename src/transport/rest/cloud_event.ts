@@ -4,6 +4,7 @@
  * percent-encoded.
  */
 import { type FieldError, HubError } from "../../errors.ts";
+import { FIELD_ERRORS_MAX } from "../../limits.ts";
 
 /**
  * What an event becomes before it is parsed: the members of the REST contract (`null` when it is no object), and what
@@ -93,7 +94,7 @@ function map(cloudEvent: {
   return { input, errors, locate };
 }
 
-/** Section "Required attributes". `type` is left to the rules of `event_type`. */
+/** Section "Required attributes". `type` is left to the rules of `event_type`, texts to {@link contextOf}. */
 function checkAttributes(attributes: Members, place: Place, errors: FieldError[]): void {
   const { specversion, id, source, datacontenttype } = attributes;
   if (!isPresent(specversion)) {
@@ -104,9 +105,7 @@ function checkAttributes(attributes: Members, place: Place, errors: FieldError[]
   if (!isPresent(id)) errors.push({ ...place("id"), code: "required", detail: "id is required" });
   if (!isPresent(source)) {
     errors.push({ ...place("source"), code: "required", detail: "source is required" });
-  } else if (typeof source !== "string") {
-    errors.push({ ...place("source"), code: "invalid_type", detail: "source must be a string" });
-  } else if (source === "" || /[\s\p{Cc}]/u.test(source)) {
+  } else if (typeof source === "string" && (source === "" || /[\s\p{Cc}]/u.test(source))) {
     errors.push({ ...place("source"), code: "invalid_format", detail: "source must be a URI reference" });
   }
   if (isPresent(datacontenttype) && !(typeof datacontenttype === "string" && JSON_TYPE.test(datacontenttype))) {
@@ -121,6 +120,7 @@ function readData(data: unknown, dataPointer: string, errors: FieldError[]): Mem
     return {};
   }
   for (const name of Object.keys(data)) {
+    if (errors.length >= FIELD_ERRORS_MAX) break;
     if (DATA_MEMBERS.includes(name)) continue;
     const shown = JSON.stringify(name.slice(0, SHOWN_NAME_CHARACTERS).toWellFormed());
     const detail = `data has no member ${shown}: it has ${DATA_MEMBERS.join(", ")}; put it in properties`;
@@ -135,11 +135,17 @@ function contextOf(
   options: { subject: boolean; place: Place; errors: FieldError[] },
 ): Members {
   const { subject, place, errors } = options;
-  const context: Members = { source: attributes.source };
-  if (subject && isPresent(attributes.subject)) context.subject = attributes.subject;
-  if (isPresent(attributes.dataschema)) context.dataschema = attributes.dataschema;
+  const kept = subject ? ["source", "dataschema", "subject"] : ["source", "dataschema"];
+  const context: Members = {};
   for (const [name, value] of Object.entries(attributes)) {
-    if (ATTRIBUTES.has(name) || !isPresent(value)) continue;
+    if (errors.length >= FIELD_ERRORS_MAX) break;
+    if (!isPresent(value)) continue;
+    if (kept.includes(name)) {
+      if (typeof value === "string") context[name] = value;
+      else errors.push({ ...place(name), code: "invalid_type", detail: `${name} must be a string` });
+      continue;
+    }
+    if (ATTRIBUTES.has(name)) continue;
     if (!EXTENSION_NAME.test(name)) {
       const detail = "an extension must be named with small letters and digits only";
       errors.push({ ...place(name.slice(0, SHOWN_NAME_CHARACTERS)), code: "unknown_field", detail });

@@ -74,12 +74,12 @@ export function ingestRoutes(context: RestContext): Route[] {
           200: { description: "Every event is stored, or was before", content: { [JSON_TYPE]: "BatchResults" } },
           207: { description: "Some events were taken, some not", content: { [JSON_TYPE]: "BatchResults" } },
           422: {
-            description: "None was taken, and none can be with another attempt",
-            content: { [PROBLEM_TYPE]: "BatchProblem" },
+            description: "None was taken, and none can be with another attempt; or the body is no batch",
+            content: { [PROBLEM_TYPE]: ["BatchProblem", "Problem"] },
           },
           503: {
             description: "None is known to be stored, and some can be with another attempt",
-            content: { [PROBLEM_TYPE]: "BatchProblem" },
+            content: { [PROBLEM_TYPE]: ["BatchProblem", "Problem"] },
           },
         },
         errors: ["malformed", "timeout", "payload_too_large", "unsupported_media_type"],

@@ -4,7 +4,7 @@ import type { ErrorCode } from "../../errors.ts";
 import { STATUS } from "./errors.ts";
 import { JSON_TYPE, PROBLEM_TYPE, SSE_TYPE } from "./exchange.ts";
 import type { Contents, DocumentedAnswer, Operation, Route } from "./route.ts";
-import { SCHEMAS } from "./schemas.ts";
+import { EXAMPLE, SCHEMAS } from "./schemas.ts";
 
 type Json = Record<string, unknown>;
 
@@ -44,7 +44,15 @@ export function describeApi(routes: readonly Route[], about: { version: string }
 function describeSchemas(): Json {
   const registry = z.registry<{ id: string }>();
   for (const [id, schema] of Object.entries(SCHEMAS)) registry.add(schema, { id });
-  const { schemas } = z.toJSONSchema(registry, { uri: (id) => `#/components/schemas/${id}`, io: "input" });
+  const { schemas } = z.toJSONSchema(registry, {
+    uri: (id) => `#/components/schemas/${id}`,
+    io: "input",
+    // That an integer fits into a double goes without saying.
+    override: ({ jsonSchema }) => {
+      if (jsonSchema.minimum === Number.MIN_SAFE_INTEGER) delete jsonSchema.minimum;
+      if (jsonSchema.maximum === Number.MAX_SAFE_INTEGER) delete jsonSchema.maximum;
+    },
+  });
   return Object.fromEntries(
     Object.entries(schemas).map(([id, { $schema: _dialect, $id: _id, ...schema }]) => [id, schema]),
   );
@@ -116,14 +124,24 @@ function describeErrors({ answers, errors }: Operation, method: Route["method"])
 
 function describeContents(contents: Contents): Json {
   return Object.fromEntries(
-    Object.entries(contents).map(([type, name]) => {
-      if (name !== null) return [type, { schema: { $ref: `#/components/schemas/${name}` } }];
-      return [type, { schema: type === JSON_TYPE ? { type: "object" } : { type: "string" }, ...example(type) }];
+    Object.entries(contents).map(([type, names]) => {
+      if (names === null) {
+        return [type, { schema: { type: type === JSON_TYPE ? "object" : "string" }, ...example(type) }];
+      }
+      const references = [names].flat().map((name) => ({ $ref: `#/components/schemas/${name}` }));
+      return [type, { schema: references.length === 1 ? references[0] : { anyOf: references }, ...example(type) }];
     }),
   );
 }
 
+/** Where the schema alone does not show how a body looks. */
 function example(type: string): Json {
-  if (type !== SSE_TYPE) return {};
-  return { example: "id: l1x.2.k\n\nevent: event\nid: l1x.3.m\ndata: {}\n\n" };
+  switch (type) {
+    case SSE_TYPE:
+      return { example: "id: l1x.2.k\n\nevent: event\nid: l1x.3.m\ndata: {}\n\n" };
+    case "application/x-ndjson":
+      return { example: `${JSON.stringify(EXAMPLE)}\n${JSON.stringify({ ...EXAMPLE, event_type: "refund" })}\n` };
+    default:
+      return {};
+  }
 }

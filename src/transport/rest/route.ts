@@ -43,8 +43,8 @@ export interface RestContext {
   readonly parameters: RouteParameters;
 }
 
-/** Bodies by media type, each with the schema of its JSON or of its lines; `null` where it is no JSON. */
-export type Contents = Readonly<Record<string, SchemaName | null>>;
+/** Bodies by media type, each with the schemas its JSON or its lines may have; `null` where it is no JSON. */
+export type Contents = Readonly<Record<string, SchemaName | readonly SchemaName[] | null>>;
 
 /** An answer as the documentation shows it. */
 export interface DocumentedAnswer {

@@ -19,6 +19,9 @@ const time = z.iso.datetime({ precision: 3 });
 const decimal = z.string().regex(/^-?[0-9]+(\.[0-9]{1,4})?$/);
 const properties = z.record(z.string(), z.unknown());
 
+/** An event as a sender may write it. */
+export const EXAMPLE = { user_id: "u1", event_type: "purchase", amount: 12.5, properties: { sku: "A-17" } };
+
 const FieldError = z.strictObject({
   pointer: z.string().optional().describe("JSON pointer (RFC 6901) into the event or the body"),
   parameter: z.string().optional().describe("Name of a query parameter or a header"),
@@ -37,7 +40,7 @@ const EventInput = z.strictObject({
   timestamp: z.string().nullish()
     .describe("RFC 3339; without a zone in EVENTHUB_NAIVE_ZONE (UTC); missing: the time of receipt"),
   properties: properties.nullish(),
-}).describe("An event as it is sent");
+}).meta({ description: "An event as it is sent", examples: [EXAMPLE] });
 
 const Event = z.strictObject({
   id,
@@ -63,7 +66,17 @@ const CloudEvent = z.object({
     properties: properties.optional(),
   }),
 }).catchall(z.union([z.string(), z.int(), z.boolean(), z.null()]))
-  .describe("A CloudEvent 1.0 in its JSON format; extensions go to properties.ce");
+  .meta({
+    description: "A CloudEvent 1.0 in its JSON format; extensions go to properties.ce",
+    examples: [{
+      specversion: "1.0",
+      id: "7",
+      source: "/shops/1",
+      type: "purchase",
+      subject: "u1",
+      data: { amount: 12.5 },
+    }],
+  });
 
 const BatchResult = z.strictObject({
   index: z.int().min(0),

@@ -72,7 +72,6 @@ export function createRest(options: RestOptions): Rest {
     } catch (error) {
       response = answerError(exchange, error);
     }
-    if (request.method === "HEAD") response = new Response(null, response);
     observe?.(route?.name ?? "other", response.status, (performance.now() - startedAt) / 1000);
     return response;
   };
