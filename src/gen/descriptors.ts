@@ -1022,4 +1022,4 @@ export const FIELDS: Readonly<Record<string, Readonly<Record<number, WireField>>
 };
 
 /** SHA-256 of the protos this was made from. */
-export const PROTOS_SHA256 = "36e9a11e46ce363b45d63359158dc8e53ff7984a7f9ce40963787c556bf0e01a";
+export const PROTOS_SHA256 = "41b631b7fd5568ab27fe14870bf1bd42cffbff81bf7471f92d37d3a2440ac32d";

@@ -13,9 +13,18 @@ import { Outlet } from "./outlet.ts";
 export interface Services {
   readonly hub: HubApi;
   readonly config: Config;
-  readonly streams: OpenStreams;
+  readonly calls: OpenCalls;
+  readonly timing: Timing;
+}
+
+/** Times that tests cannot wait for. */
+export interface Timing {
   /** How long a client may leave the answers of its stream unread. */
   readonly stallMs: number;
+  /** How long a client that is told the end of its stream may take to read what came before. */
+  readonly endGraceMs: number;
+  /** How often the health of the store is looked at while somebody watches it. */
+  readonly healthIntervalMs: number;
 }
 
 /** Who calls. Without credentials everybody is the one tenant. */
@@ -26,6 +35,8 @@ export type Method<Response> = Pick<MethodDefinition<never, Response>, "path" | 
 
 /** How to make a unary method of a function. */
 export interface UnaryOptions<Request, Response> {
+  /** Without it, the method also answers while the server shuts down. */
+  readonly calls?: OpenCalls;
   readonly method: Method<Response>;
   readonly decode: (bytes: Uint8Array) => Request;
   readonly handle: (request: Request) => Promise<Response>;
@@ -35,11 +46,12 @@ export interface UnaryOptions<Request, Response> {
 
 /** Adds a unary method. */
 export function addUnary<Request, Response>(server: Server, options: UnaryOptions<Request, Response>): void {
-  const { method, decode, handle, inEvent } = options;
+  const { calls, method, decode, handle, inEvent } = options;
   const answer = (call: ServerUnaryCall<Decoded<Request>, Response>, callback: sendUnaryData<Response>) => {
     const { request, metadata } = call;
     if (!request.ok) return callback(statusOf(request.error, { metadata }));
-    handle(request.message).then(
+    const answering = calls === undefined ? handle(request.message) : calls.answer(() => handle(request.message));
+    answering.then(
       (response) => callback(null, response),
       (error) => callback(statusOf(error, { metadata, inEvent })),
     );
@@ -51,13 +63,14 @@ export function addUnary<Request, Response>(server: Server, options: UnaryOption
 export function addServerStream<Request>(
   server: Server,
   options: {
+    readonly timing: Timing;
     readonly path: string;
     readonly decode: (bytes: Uint8Array) => Request;
     readonly handle: (request: Request, outlet: Outlet) => Promise<void>;
   },
 ): void {
   const answer = (call: ServerWritableStream<Decoded<Request>, never>) => {
-    const outlet = new Outlet(call as unknown as ServerWritableStream<unknown, unknown>);
+    const outlet = new Outlet(call as unknown as ServerWritableStream<unknown, unknown>, options.timing);
     if (!call.request.ok) return outlet.fail(call.request.error);
     options.handle(call.request.message, outlet).catch((error) => outlet.fail(error));
   };
@@ -68,13 +81,14 @@ export function addServerStream<Request>(
 export function addDuplexStream<Request>(
   server: Server,
   options: {
+    readonly timing: Timing;
     readonly path: string;
     readonly decode: (bytes: Uint8Array) => Request;
     readonly handle: (call: ServerDuplexStream<Decoded<Request>, never>, outlet: Outlet) => void;
   },
 ): void {
   const answer = (call: ServerDuplexStream<Decoded<Request>, never>) =>
-    options.handle(call, new Outlet(call as unknown as ServerDuplexStream<unknown, unknown>));
+    options.handle(call, new Outlet(call as unknown as ServerDuplexStream<unknown, unknown>, options.timing));
   server.register(options.path, answer, asBytes, safely(options.decode), "bidi");
 }
 
@@ -83,26 +97,49 @@ function asBytes(message: unknown): Buffer {
   return message as Buffer;
 }
 
-/** The streams that must be told when the server shuts down. */
-export class OpenStreams {
+/** The calls that are under way, so that the server can shut down in order. */
+export class OpenCalls {
   readonly #stops = new Set<() => void>();
+  #answering = 0;
+  #answered = Promise.withResolvers<void>();
   #stopped = false;
 
   /** Keeps a stream in mind until its call is over; `stop` ends it in order. */
-  add(outlet: Outlet, stop: () => void): void {
-    if (this.#stopped) throw new HubError("unavailable", "The hub is shutting down");
+  addStream(outlet: Outlet, stop: () => void): void {
+    this.#check();
     this.#stops.add(stop);
     outlet.over.addEventListener("abort", () => this.#stops.delete(stop));
   }
 
-  /** Streams open now. */
-  get size(): number {
-    return this.#stops.size;
+  /** Answers one request; refuses when the server is shutting down. */
+  async answer<Response>(handle: () => Promise<Response>): Promise<Response> {
+    this.#check();
+    this.#answering += 1;
+    try {
+      return await handle();
+    } finally {
+      this.#answering -= 1;
+      this.#look();
+    }
   }
 
-  /** Ends all of them; new ones are refused from now on. */
+  /** Ends all streams; new calls are refused from now on. */
   stop(): void {
     this.#stopped = true;
     for (const stop of [...this.#stops]) stop();
+    this.#look();
+  }
+
+  /** Resolves when, after {@link stop}, no request is without an answer. */
+  whenAnswered(): Promise<void> {
+    return this.#answered.promise;
+  }
+
+  #check(): void {
+    if (this.#stopped) throw new HubError("unavailable", "The hub is shutting down");
+  }
+
+  #look(): void {
+    if (this.#stopped && this.#answering === 0) this.#answered.resolve();
   }
 }

@@ -18,8 +18,9 @@ const readEventRequest = strictly("event.EventRequest", compat.EventRequest);
 const readStreamRequest = strictly("event.StreamRequest", compat.StreamRequest);
 
 /** Adds both methods. */
-export function addCompat(server: Server, { hub, streams }: Services): void {
+export function addCompat(server: Server, { hub, calls, timing }: Services): void {
   addUnary(server, {
+    calls,
     method: methods.sendEvent,
     decode: readEventRequest,
     handle: async ({ userId, eventType, amount, timestamp }) => {
@@ -34,6 +35,7 @@ export function addCompat(server: Server, { hub, streams }: Services): void {
     },
   });
   addServerStream(server, {
+    timing,
     path: methods.streamEvents.path,
     decode: readStreamRequest,
     handle: async ({ limit }, outlet) => {
@@ -41,7 +43,7 @@ export function addCompat(server: Server, { hub, streams }: Services): void {
       const subscription = await hub.subscribe({ tenant: SENDER.tenant, start: backlog.start, filter: {} });
       outlet.open();
       const first = backlog.chunks(subscription.cursor);
-      await follow(subscription, { outlet, format: backlog, streams, first });
+      await follow(subscription, { outlet, format: backlog, calls, first });
     },
   });
 }

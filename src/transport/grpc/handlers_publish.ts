@@ -21,8 +21,9 @@ const STATUS_OF = {
 } as const satisfies Record<IngestResult["status"], v1.EventStatus>;
 
 /** Adds the methods that take events and answer once. */
-export function addPublish(server: Server, { hub }: Pick<Services, "hub">): void {
+export function addPublish(server: Server, { hub, calls }: Pick<Services, "hub" | "calls">): void {
   addUnary(server, {
+    calls,
     method: methods.publish,
     decode: readPublishRequest,
     inEvent: true,
@@ -32,6 +33,7 @@ export function addPublish(server: Server, { hub }: Pick<Services, "hub">): void
     },
   });
   addUnary(server, {
+    calls,
     method: methods.publishBatch,
     decode: readPublishBatchRequest,
     handle: async ({ events, omitStored }) => batchResponse(await ingest(hub, events), omitStored),

@@ -14,6 +14,7 @@ import { frames, type Outlet } from "./outlet.ts";
 /** Adds the method. */
 export function addPublishStream(server: Server, services: Services): void {
   addDuplexStream(server, {
+    timing: services.timing,
     path: v1.EventHubServiceService.publishStream.path,
     decode: readPublishStreamRequest,
     handle: (call, outlet) => void new PublishStream(call, { outlet, services }).run(),
@@ -58,7 +59,10 @@ class PublishStream {
   async run(): Promise<void> {
     const outlet = this.#outlet;
     try {
-      this.#services.streams.add(outlet, () => this.#finish(new HubError("unavailable", "The hub is shutting down")));
+      this.#services.calls.addStream(
+        outlet,
+        () => this.#finish(new HubError("unavailable", "The hub is shutting down")),
+      );
       outlet.open();
       while (!outlet.over.aborted) {
         if (this.#waiting.length === 0) {
@@ -70,7 +74,7 @@ class PublishStream {
         }
         const answer = await this.#commit(this.#take());
         const bytes = frames([v1.PublishStreamResponse.encode(answer).finish()]);
-        const written = await outlet.write(bytes, { timeoutMs: this.#services.stallMs });
+        const written = await outlet.write(bytes);
         if (written === "interrupted") throw new HubError("slow_consumer", "The answers were not read for too long");
       }
     } catch (error) {

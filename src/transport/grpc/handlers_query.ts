@@ -27,9 +27,10 @@ const TEXT_BYTES_PER_CHARACTER = 3;
 const STRUCT_BYTES_PER_CHARACTER = 5.5;
 
 /** Adds the methods that ask. */
-export function addQuery(server: Server, { hub }: Pick<Services, "hub">): void {
+export function addQuery(server: Server, { hub, calls }: Pick<Services, "hub" | "calls">): void {
   const { tenant } = SENDER;
   addUnary(server, {
+    calls,
     method: methods.getEvent,
     decode: readGetEventRequest,
     handle: async ({ id }) => {
@@ -38,6 +39,7 @@ export function addQuery(server: Server, { hub }: Pick<Services, "hub">): void {
     },
   });
   addUnary(server, {
+    calls,
     method: methods.listEvents,
     decode: readListEventsRequest,
     handle: async (request) => {
@@ -47,6 +49,7 @@ export function addQuery(server: Server, { hub }: Pick<Services, "hub">): void {
     },
   });
   addUnary(server, {
+    calls,
     method: methods.queryAggregates,
     decode: readQueryAggregatesRequest,
     handle: async (request) => {

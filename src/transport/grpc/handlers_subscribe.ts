@@ -34,15 +34,16 @@ const FORMAT: LiveFormat = {
 };
 
 /** Adds the method that follows live events. */
-export function addSubscribe(server: Server, { hub, config, streams }: Services): void {
+export function addSubscribe(server: Server, { hub, config, calls, timing }: Services): void {
   addServerStream(server, {
+    timing,
     path: v1.EventHubServiceService.subscribe.path,
     decode: readSubscribeRequest,
     handle: async ({ after, filter }, outlet) => {
       const start = toStart(after, config.naiveZone);
       const subscription = await hub.subscribe({ tenant: SENDER.tenant, start, filter: toLiveFilter(filter) });
       outlet.open();
-      await follow(subscription, { outlet, format: FORMAT, streams });
+      await follow(subscription, { outlet, format: FORMAT, calls });
     },
   });
 }

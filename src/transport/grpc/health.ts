@@ -6,7 +6,7 @@ import { HubError } from "../../errors.ts";
 import * as v1 from "../../gen/grpc/health/v1/health.ts";
 import type { HubApi } from "../../hub.ts";
 import { SUBSCRIBERS_MAX } from "../../limits.ts";
-import { addServerStream, addUnary, type OpenStreams } from "./calls.ts";
+import { addServerStream, addUnary, type OpenCalls, type Timing } from "./calls.ts";
 import { strictly } from "./decode.ts";
 import { frames, type Outlet } from "./outlet.ts";
 
@@ -21,7 +21,7 @@ type State = v1.HealthCheckResponse_ServingStatus;
 export class Health {
   readonly #hub: Pick<HubApi, "health">;
   readonly #services: ReadonlySet<string>;
-  readonly #intervalMs: number;
+  readonly #timing: Timing;
   #looking: Promise<State> | null = null;
   #watchers = 0;
   #timer: ReturnType<typeof setInterval> | undefined;
@@ -30,14 +30,14 @@ export class Health {
   #stopped = false;
 
   /** `services` are the full names that exist; the empty one, the whole server, is always known. */
-  constructor(hub: Pick<HubApi, "health">, options: { services: readonly string[]; intervalMs: number }) {
+  constructor(hub: Pick<HubApi, "health">, options: { services: readonly string[]; timing: Timing }) {
     this.#hub = hub;
     this.#services = new Set(["", ...options.services]);
-    this.#intervalMs = options.intervalMs;
+    this.#timing = options.timing;
   }
 
   /** Adds the methods. */
-  addTo(server: Server, streams: OpenStreams): void {
+  addTo(server: Server, calls: OpenCalls): void {
     const methods = v1.HealthService;
     addUnary(server, {
       method: methods.check,
@@ -56,9 +56,10 @@ export class Health {
       },
     });
     addServerStream(server, {
+      timing: this.#timing,
       path: methods.watch.path,
       decode: readHealthCheckRequest,
-      handle: ({ service }, outlet) => this.#watch(service, { outlet, streams }),
+      handle: ({ service }, outlet) => this.#watch(service, { outlet, calls }),
     });
   }
 
@@ -83,17 +84,17 @@ export class Health {
     }
   }
 
-  async #watch(service: string, options: { outlet: Outlet; streams: OpenStreams }): Promise<void> {
-    const { outlet, streams } = options;
+  async #watch(service: string, options: { outlet: Outlet; calls: OpenCalls }): Promise<void> {
+    const { outlet, calls } = options;
     const { over } = outlet;
     if (this.#watchers >= SUBSCRIBERS_MAX) throw new HubError("overloaded", "Too many are watching already");
-    streams.add(outlet, () => {
+    calls.addStream(outlet, () => {
       void outlet.write(frameOf(NOT_SERVING));
       outlet.fail(new HubError("unavailable", "The hub is shutting down"));
     });
     if (over.aborted) return;
     this.#watchers += 1;
-    this.#timer ??= setInterval(() => this.#again(), this.#intervalMs);
+    this.#timer ??= setInterval(() => this.#again(), this.#timing.healthIntervalMs);
     over.addEventListener("abort", () => {
       this.#watchers -= 1;
       if (this.#watchers > 0) return;

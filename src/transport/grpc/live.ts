@@ -1,7 +1,7 @@
 /** Moves the messages of a live subscription to a call, at the pace of whoever reads there. */
 import { type ErrorCode, HubError } from "../../errors.ts";
 import type { EndReason, LiveBatch, LiveMessage, LiveSubscription } from "../../feed.ts";
-import type { OpenStreams } from "./calls.ts";
+import type { OpenCalls } from "./calls.ts";
 import type { Chunk, Outlet } from "./outlet.ts";
 
 /** How a call shows what a subscription gives: frames with the cursor behind them. */
@@ -39,7 +39,7 @@ export function endError(reason: EndReason, cursor: string): HubError {
 export interface FollowOptions {
   readonly outlet: Outlet;
   readonly format: LiveFormat;
-  readonly streams: OpenStreams;
+  readonly calls: OpenCalls;
   /** Written before anything is asked of the subscription. */
   readonly first?: readonly Chunk[];
 }
@@ -50,14 +50,15 @@ export interface FollowOptions {
  * was taken from the subscription but not written is not lost.
  */
 export async function follow(subscription: LiveSubscription, options: FollowOptions): Promise<void> {
-  const { outlet, format, streams, first = [] } = options;
+  const { outlet, format, calls, first = [] } = options;
   const { ended } = subscription;
   let { cursor } = subscription;
   const write = async (chunks: readonly Chunk[]): Promise<boolean> => {
     for (const chunk of chunks) {
-      const written = await outlet.write(chunk.bytes, { interrupt: ended });
+      // An end that came before the write leaves the chunk unwritten: its cursor must not be told.
+      const written = ended.aborted ? "ended" : await outlet.write(chunk.bytes, ended);
       if (written === "closed") return false;
-      cursor = chunk.cursor;
+      if (written !== "ended") cursor = chunk.cursor;
       if (written === "ready") continue;
       outlet.fail(endError(ended.reason as EndReason, cursor));
       return false;
@@ -66,7 +67,7 @@ export async function follow(subscription: LiveSubscription, options: FollowOpti
   };
   outlet.over.addEventListener("abort", () => subscription.close());
   try {
-    streams.add(outlet, () => {
+    calls.addStream(outlet, () => {
       outlet.fail(endError("shutdown", cursor));
       subscription.close();
     });

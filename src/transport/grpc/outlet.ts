@@ -10,7 +10,8 @@ import type { ServerDuplexStream, ServerWritableStream } from "@grpc/grpc-js";
 import { getLogger } from "@logtape/logtape";
 import { Buffer } from "node:buffer";
 import http2 from "node:http2";
-import { GRPC_END_GRACE_MS, GRPC_WRITE_BYTES, SUBSCRIBER_STALL_MS } from "../../limits.ts";
+import { GRPC_WRITE_BYTES } from "../../limits.ts";
+import type { Timing } from "./calls.ts";
 import { statusOf } from "./errors.ts";
 
 const log = getLogger(["eventhub", "grpc"]);
@@ -63,14 +64,16 @@ export function chunks(messages: readonly { bytes: Uint8Array; cursor: string }[
 /** See the top of the file. Make one per call, synchronously in its handler. */
 export class Outlet {
   readonly #call: StreamingCall;
+  readonly #timing: Pick<Timing, "stallMs" | "endGraceMs">;
   readonly #stream: http2.ServerHttp2Stream;
   readonly #over = new AbortController();
   #ended = false;
   /** Wakes a write that waits. */
   #wake: ((written: Written) => void) | null = null;
 
-  constructor(call: StreamingCall) {
+  constructor(call: StreamingCall, timing: Pick<Timing, "stallMs" | "endGraceMs">) {
     this.#call = call;
+    this.#timing = timing;
     this.#stream = streamBelow(call);
     call.on("cancelled", () => this.#close());
     this.#stream.on("close", () => this.#close());
@@ -91,17 +94,16 @@ export class Outlet {
 
   /**
    * Writes frames, after {@link open} and one call at a time; resolves when more may be written. A write that must wait
-   * is given up when `interrupt` is aborted or `timeoutMs` have passed; what it wrote is still sent.
+   * is given up when `interrupt` is aborted, or without one after the time of a stall; what it wrote is still sent.
    */
-  async write(bytes: Buffer, options: { interrupt?: AbortSignal; timeoutMs?: number } = {}): Promise<Written> {
-    const { interrupt, timeoutMs } = options;
+  async write(bytes: Buffer, interrupt?: AbortSignal): Promise<Written> {
     if (this.#over.signal.aborted || this.#ended || this.#stream.destroyed || this.#stream.closed) return "closed";
     if (interrupt?.aborted) return "interrupted";
     if (this.#stream.write(bytes)) return "ready";
     const { promise, resolve } = Promise.withResolvers<Written>();
     const giveUp = () => resolve("interrupted");
     interrupt?.addEventListener("abort", giveUp);
-    const timer = timeoutMs === undefined ? undefined : setTimeout(giveUp, timeoutMs);
+    const timer = interrupt === undefined ? setTimeout(giveUp, this.#timing.stallMs) : undefined;
     this.#wake = resolve;
     try {
       return await promise;
@@ -112,23 +114,23 @@ export class Outlet {
     }
   }
 
-  /** Ends the call with OK, behind everything written, which the client has `SUBSCRIBER_STALL_MS` to read. */
+  /** Ends the call with OK, behind everything written, which the client has the time of a stall to read. */
   end(): void {
     if (this.#ended || this.#over.signal.aborted) return;
     this.#ended = true;
     this.#call.end();
-    this.#cutAfter(SUBSCRIBER_STALL_MS);
+    this.#cutAfter(this.#timing.stallMs);
   }
 
   /**
    * Ends the call with an error, behind everything written; a client that does not read that much within
-   * `GRPC_END_GRACE_MS` is {@link cut}.
+   * the grace is {@link cut}.
    */
   fail(error: unknown): void {
     if (this.#ended || this.#over.signal.aborted) return;
     this.#ended = true;
     this.#call.emit("error", statusOf(error, { metadata: this.#call.metadata }));
-    this.#cutAfter(GRPC_END_GRACE_MS);
+    this.#cutAfter(this.#timing.endGraceMs);
   }
 
   /** Resets the stream: nothing of it is kept or sent any more. Clients see RESOURCE_EXHAUSTED. */

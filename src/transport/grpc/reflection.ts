@@ -21,12 +21,13 @@ const { path } = v1.ServerReflectionService.serverReflectionInfo;
 /** Adds the method under both names. `services` are the full names to list. */
 export function addReflection(
   server: Server,
-  options: Pick<Services, "streams" | "stallMs"> & {
+  options: Pick<Services, "calls" | "timing"> & {
     readonly services: readonly string[];
   },
 ): void {
   for (const name of [path, path.replace(".v1.", ".v1alpha.")]) {
     addDuplexStream(server, {
+      timing: options.timing,
       path: name,
       decode: readRequest,
       handle: (call, outlet) => void converse(call, { ...options, outlet }),
@@ -37,19 +38,21 @@ export function addReflection(
 /** Answers one question after the other; the next is read when the answer of the last was taken. */
 async function converse(
   call: ServerDuplexStream<Decoded<Request>, never>,
-  options: Pick<Services, "streams" | "stallMs"> & { services: readonly string[]; outlet: Outlet },
+  options: Pick<Services, "calls" | "timing"> & { services: readonly string[]; outlet: Outlet },
 ): Promise<void> {
-  const { outlet, services, streams, stallMs } = options;
+  const { outlet, services, calls } = options;
   try {
-    streams.add(outlet, () => outlet.fail(new HubError("unavailable", "The hub is shutting down")));
+    calls.addStream(outlet, () => outlet.fail(new HubError("unavailable", "The hub is shutting down")));
     outlet.open();
-    for await (const decoded of call as AsyncIterable<Decoded<Request>>) {
+    // The usual iterator would destroy the call at its end, and the status with it: clients would wait for it in vain.
+    const requests: AsyncIterable<Decoded<Request>> = call.iterator({ destroyOnReturn: false });
+    for await (const decoded of requests) {
       if (!decoded.ok) throw decoded.error;
       const { message: originalRequest } = decoded;
       const messageResponse = answer(originalRequest, services);
       const response = { validHost: originalRequest.host, originalRequest, messageResponse };
       const bytes = frames([v1.ServerReflectionResponse.encode(response).finish()]);
-      const written = await outlet.write(bytes, { timeoutMs: stallMs });
+      const written = await outlet.write(bytes);
       if (written === "interrupted") throw new HubError("slow_consumer", "The answers were not read for too long");
     }
     outlet.end();

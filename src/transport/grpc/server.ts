@@ -5,15 +5,15 @@ import type { Config } from "../../config.ts";
 import type { HubApi } from "../../hub.ts";
 import {
   GRPC_CALLS_PER_CONNECTION_MAX,
-  GRPC_CONNECTION_AGE_MS,
   GRPC_CONNECTION_IDLE_MS,
+  GRPC_END_GRACE_MS,
   GRPC_HEALTH_INTERVAL_MS,
   GRPC_KEEPALIVE_MS,
   GRPC_KEEPALIVE_TIMEOUT_MS,
   GRPC_MESSAGE_BYTES_MAX,
   SUBSCRIBER_STALL_MS,
 } from "../../limits.ts";
-import { OpenStreams, type Services } from "./calls.ts";
+import { OpenCalls, type Services, type Timing } from "./calls.ts";
 import { withDetails } from "./errors.ts";
 import { addCompat } from "./handlers_compat.ts";
 import { addPublish } from "./handlers_publish.ts";
@@ -27,12 +27,18 @@ const SERVICES = ["event.EventService", "eventhub.v1.EventHubService"];
 const HEALTH_SERVICE = "grpc.health.v1.Health";
 const REFLECTION_SERVICE = "grpc.reflection.v1.ServerReflection";
 
-/** What {@link startGrpc} needs. The last two are for tests, which cannot wait so long. */
+const TIMING: Timing = {
+  stallMs: SUBSCRIBER_STALL_MS,
+  endGraceMs: GRPC_END_GRACE_MS,
+  healthIntervalMs: GRPC_HEALTH_INTERVAL_MS,
+};
+
+/** What {@link startGrpc} needs. */
 export interface GrpcOptions {
   readonly hub: HubApi;
   readonly config: Config;
-  readonly stallMs?: number;
-  readonly healthIntervalMs?: number;
+  /** Other times, for tests. */
+  readonly timing?: Partial<Timing>;
 }
 
 /** A server that listens. Disposing ends its streams with their cursors, lets calls finish, and closes it. */
@@ -50,27 +56,23 @@ export async function startGrpc(options: GrpcOptions): Promise<GrpcServer> {
     "grpc.max_concurrent_streams": GRPC_CALLS_PER_CONNECTION_MAX,
     "grpc.keepalive_time_ms": GRPC_KEEPALIVE_MS,
     "grpc.keepalive_timeout_ms": GRPC_KEEPALIVE_TIMEOUT_MS,
-    // Without a grace: a connection that is too old takes no new calls, but streams on it are never cut for its age.
-    "grpc.max_connection_age_ms": GRPC_CONNECTION_AGE_MS,
+    // The age of connections is kept by http2_remedy.ts.
     "grpc.max_connection_idle_ms": GRPC_CONNECTION_IDLE_MS,
     interceptors: [completeStatuses],
   });
   const services: Services = {
     hub,
     config,
-    streams: new OpenStreams(),
-    stallMs: options.stallMs ?? SUBSCRIBER_STALL_MS,
+    calls: new OpenCalls(),
+    timing: { ...TIMING, ...options.timing },
   };
-  const health = new Health(hub, {
-    services: SERVICES,
-    intervalMs: options.healthIntervalMs ?? GRPC_HEALTH_INTERVAL_MS,
-  });
+  const health = new Health(hub, { services: SERVICES, timing: services.timing });
   addCompat(server, services);
   addPublish(server, services);
   addPublishStream(server, services);
   addQuery(server, services);
   addSubscribe(server, services);
-  health.addTo(server, services.streams);
+  health.addTo(server, services.calls);
   if (config.reflection === "on") {
     addReflection(server, { ...services, services: [...SERVICES, HEALTH_SERVICE, REFLECTION_SERVICE] });
   }
@@ -78,9 +80,9 @@ export async function startGrpc(options: GrpcOptions): Promise<GrpcServer> {
   let closing: Promise<void> | undefined;
   const close = async () => {
     health.stop();
-    services.streams.stop();
+    services.calls.stop();
     // Half of the time: what is below the server must be closed too.
-    await shutDown(server, config.shutdownTimeoutMs / 2);
+    await shutDown(server, { calls: services.calls, deadlineMs: config.shutdownTimeoutMs / 2 });
   };
   return { port, [Symbol.asyncDispose]: () => closing ??= close() };
 }
@@ -103,16 +105,19 @@ function listen(server: Server, { host, grpcPort }: Config): Promise<number> {
   });
 }
 
-/** Lets calls finish, and cuts what is left after a deadline. Never rejects. */
-function shutDown(server: Server, deadlineMs: number): Promise<void> {
+/** Lets calls finish, then connections, and cuts what is left after a deadline. Never rejects. */
+function shutDown(server: Server, options: { calls: OpenCalls; deadlineMs: number }): Promise<void> {
   return new Promise((resolve) => {
     const timer = setTimeout(() => {
       server.forceShutdown();
       resolve();
-    }, deadlineMs);
-    server.tryShutdown(() => {
-      clearTimeout(timer);
-      resolve();
-    });
+    }, options.deadlineMs);
+    // Calls first: closing a connection cancels its keep-alive, which grpc-js takes for the death of the client.
+    options.calls.whenAnswered().then(() =>
+      server.tryShutdown(() => {
+        clearTimeout(timer);
+        resolve();
+      })
+    );
   });
 }

@@ -48,10 +48,10 @@ export interface TestServer extends TestHub {
 
 /** Starts a server on a free port over the memory drivers. */
 export async function openServer(options: ServerOptions = {}): Promise<TestServer> {
-  const { wrapHub = (hub) => hub, config = testConfig(), stallMs, healthIntervalMs, ...hubOptions } = options;
+  const { wrapHub = (hub) => hub, config = testConfig(), timing, ...hubOptions } = options;
   const stack = new AsyncDisposableStack();
   const hub = stack.use(openTestHub(hubOptions));
-  const server = stack.use(await startGrpc({ hub: wrapHub(hub.hub), config, stallMs, healthIntervalMs }));
+  const server = stack.use(await startGrpc({ hub: wrapHub(hub.hub), config, timing }));
   const connect = (clientOptions?: ClientOptions) => stack.use(new TestClient(server.port, clientOptions));
   return {
     ...hub,
@@ -90,6 +90,16 @@ export function refusalOf(error: ServiceError): Refusal {
     fields: Object.fromEntries(violations.map(({ field, reason }) => [field, reason])),
     retrySeconds: retry === undefined ? null : Number(RetryInfo.decode(retry).retryDelay?.seconds ?? 0),
   };
+}
+
+/** An object with some of its members replaced; the others work on the original. */
+export function replaced<T extends object>(original: T, members: Partial<T>): T {
+  return new Proxy(original, {
+    get(target, key) {
+      const value = Reflect.get(Object.hasOwn(members, key) ? members : target, key);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
 }
 
 const same = (bytes: Buffer) => bytes;

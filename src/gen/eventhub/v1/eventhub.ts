@@ -2645,8 +2645,8 @@ export const EventHubServiceService = {
   /**
    * Every new event in the order of the log, until the client cancels; after a cursor, everything since. The first
    * message is a `progress`, so that there is a cursor from the start. The call ends with RESOURCE_EXHAUSTED when the
-   * client does not read for 30 s, and with UNAVAILABLE when the hub shuts down or cannot read its log; ErrorInfo then
-   * holds the `cursor` to go on from.
+   * client does not read for 30 s, and with UNAVAILABLE when the hub shuts down or cannot read its log. Go on from the
+   * cursor of the last message that was handled; ErrorInfo holds the `cursor` behind the last message that was sent.
    */
   subscribe: {
     path: "/eventhub.v1.EventHubService/Subscribe" as const,
@@ -2697,8 +2697,8 @@ export interface EventHubServiceServer extends UntypedServiceImplementation {
   /**
    * Every new event in the order of the log, until the client cancels; after a cursor, everything since. The first
    * message is a `progress`, so that there is a cursor from the start. The call ends with RESOURCE_EXHAUSTED when the
-   * client does not read for 30 s, and with UNAVAILABLE when the hub shuts down or cannot read its log; ErrorInfo then
-   * holds the `cursor` to go on from.
+   * client does not read for 30 s, and with UNAVAILABLE when the hub shuts down or cannot read its log. Go on from the
+   * cursor of the last message that was handled; ErrorInfo holds the `cursor` behind the last message that was sent.
    */
   subscribe: handleServerStreamingCall<SubscribeRequest, SubscribeResponse>;
   /** Metrics of windows of time. */
@@ -2792,8 +2792,8 @@ export interface EventHubServiceClient extends Client {
   /**
    * Every new event in the order of the log, until the client cancels; after a cursor, everything since. The first
    * message is a `progress`, so that there is a cursor from the start. The call ends with RESOURCE_EXHAUSTED when the
-   * client does not read for 30 s, and with UNAVAILABLE when the hub shuts down or cannot read its log; ErrorInfo then
-   * holds the `cursor` to go on from.
+   * client does not read for 30 s, and with UNAVAILABLE when the hub shuts down or cannot read its log. Go on from the
+   * cursor of the last message that was handled; ErrorInfo holds the `cursor` behind the last message that was sent.
    */
   subscribe(request: SubscribeRequest, options?: Partial<CallOptions>): ClientReadableStream<SubscribeResponse>;
   subscribe(
