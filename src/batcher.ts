@@ -17,6 +17,7 @@ const log = getLogger(["eventhub", "batcher"]);
 class Group {
   readonly events: Event[] = [];
   bytes = 0;
+  timer: ReturnType<typeof setTimeout> | undefined;
   /** Gives one status an event; `null` when the deadline passed and the outcome is unknown. Never rejects. */
   readonly outcome: Promise<readonly AppendStatus[] | null>;
   resolve!: (statuses: readonly AppendStatus[] | null) => void;
@@ -92,6 +93,7 @@ export class Batcher implements AsyncDisposable {
     const last = this.#waiting.at(-1);
     if (last !== undefined && last.events.length + count <= COMMIT_EVENTS_MAX) return last;
     const group = new Group();
+    group.timer = setTimeout(() => this.#expire(group), this.#deadlineMs);
     this.#waiting.push(group);
     this.#schedule();
     return group;
@@ -127,7 +129,6 @@ export class Batcher implements AsyncDisposable {
   }
 
   async #run(group: Group): Promise<void> {
-    const timer = setTimeout(() => group.resolve(null), this.#deadlineMs);
     try {
       group.resolve(await this.#store.append(group.events));
     } catch (cause) {
@@ -135,9 +136,22 @@ export class Batcher implements AsyncDisposable {
       log.error("A store driver rejected an append", { cause });
       group.resolve(group.events.map(() => "unavailable" as const));
     } finally {
-      clearTimeout(timer);
-      this.#events -= group.events.length;
-      this.#bytes -= group.bytes;
+      this.#release(group);
     }
+  }
+
+  /** The deadline of a group: one that still waits is not stored any more, of one that runs the outcome is unknown. */
+  #expire(group: Group): void {
+    group.resolve(null);
+    const index = this.#waiting.indexOf(group);
+    if (index < 0) return;
+    this.#waiting.splice(index, 1);
+    this.#release(group);
+  }
+
+  #release(group: Group): void {
+    clearTimeout(group.timer);
+    this.#events -= group.events.length;
+    this.#bytes -= group.bytes;
   }
 }

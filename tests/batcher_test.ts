@@ -113,6 +113,20 @@ Deno.test("batcher: a commit beyond the deadline answers that the outcome is unk
   await store.finishAll(batcher);
 });
 
+Deno.test("batcher: what waits behind commits that hang has the same deadline, and is then not stored", async () => {
+  const store = new HeldStore();
+  const batcher = new Batcher(store, { deadlineMs: 5 });
+  const answers: Promise<AppendStatus | null>[] = [];
+  for (let index = 0; index < COMMITS_IN_FLIGHT_MAX + 2; index++) {
+    answers.push(batcher.submitOne(event(`${index}`)));
+    await turn();
+  }
+  assertEquals(await Promise.all(answers), answers.map(() => null));
+  assertEquals(batcher.inFlight, COMMITS_IN_FLIGHT_MAX);
+  await store.finishAll(batcher);
+  assertEquals(store.calls.length, COMMITS_IN_FLIGHT_MAX);
+});
+
 Deno.test("batcher: a driver that rejects makes its events unavailable and harms no later ones", async () => {
   let failing = true;
   const batcher = new Batcher({
