@@ -47,7 +47,7 @@ export class Documents {
       this.#parsed.set(text, known);
       return known;
     }
-    const document = parse(text, { maxTokens: GRAPHQL_TOKENS_MAX });
+    const document = parsed(text);
     if (text.length <= GRAPHQL_CACHED_DOCUMENT_CHARACTERS_MAX) this.#keep(text, document);
     return document;
   }
@@ -68,6 +68,16 @@ export class Documents {
     if (this.#parsed.size <= GRAPHQL_CACHED_DOCUMENTS_MAX) return;
     const [oldest] = this.#parsed.keys();
     this.#parsed.delete(oldest!);
+  }
+}
+
+function parsed(text: string): DocumentNode {
+  try {
+    return parse(text, { maxTokens: GRAPHQL_TOKENS_MAX });
+  } catch (error) {
+    if (!(error instanceof GraphQLError)) throw error;
+    const { message, source, positions } = error;
+    throw new GraphQLError(shorten(message), { source, positions, extensions: { code: CODES.malformed } });
   }
 }
 

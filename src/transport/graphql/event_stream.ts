@@ -47,8 +47,9 @@ function pullFrom(results: ResultStream): ReadableStream<Uint8Array<ArrayBuffer>
     // A pull that waits gets the end by itself.
     if (pulling || !open) return;
     if (results.ended.reason !== "slow_consumer") return void pull();
+    // Without "complete" the client knows that it broke off. An error would be printed by the server for each of them.
     open = false;
-    controller.error(new Error("The subscription was not read and has been ended"));
+    controller.close();
     void results.return();
   };
 

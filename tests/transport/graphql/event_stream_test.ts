@@ -3,7 +3,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import type { LiveSubscription } from "../../../src/feed.ts";
 import type { HubApi } from "../../../src/hub.ts";
 import { STREAM_KEEP_ALIVE_MS, SUBSCRIBER_STALL_MS } from "../../../src/limits.ts";
-import { eventOf, graphqlTest, open } from "./harness.ts";
+import { eventOf, graphqlTest, open, serve, stall, until } from "./harness.ts";
 
 const SENDER = { tenant: "default", source: "rest" } as const;
 const STREAM = `subscription ($after: String, $filter: EventFilter) {
@@ -213,7 +213,7 @@ graphqlTest(
     const reading = (async () => {
       while (true) seen.push(await stream.result());
     })();
-    await assertRejects(() => reading, Error, "not read");
+    await assertRejects(() => reading, Error, "got the end");
     const after = seen.at(-1)!.data.eventStream.cursor;
     const again = await hub.follow(STREAM, { variables: { after } });
     seen.push(...await again.results(5 - seen.length));
@@ -221,6 +221,19 @@ graphqlTest(
     await again.cancel();
   },
 );
+
+graphqlTest("a connection that is not read is released and never written to again", async () => {
+  await using hub = await serve();
+  const connection = await Deno.connect({ hostname: "127.0.0.1", port: hub.port });
+  const query = encodeURIComponent("subscription { eventStream { id properties } }");
+  const request = `GET /graphql?query=${query} HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n`;
+  await connection.write(new TextEncoder().encode(request));
+  await until(() => hub.hub.load.subscribers === 1);
+  // The last chunk of the answer is an empty one; before it, "complete" is missing.
+  const read = await stall(hub, connection, (text) => text.endsWith("\r\n0\r\n\r\n"));
+  assert(!read.includes("event: complete"));
+  assert(read.includes('"e0"') && !read.includes('"e1999"') && !read.includes('"late"'));
+}, { net: true });
 
 graphqlTest("events are executed once for all who ask the same, whatever place they started at", async () => {
   let executions = 0;

@@ -4,6 +4,7 @@
  */
 import type { Config } from "../../../src/config.ts";
 import type { HubApi } from "../../../src/hub.ts";
+import { SUBSCRIBER_STALL_MS } from "../../../src/limits.ts";
 import type { Graphql } from "../../../src/transport/graphql/server.ts";
 import { openTestHub, testConfig, type TestHub, type TestHubOptions } from "../../harness.ts";
 
@@ -166,4 +167,62 @@ export class EventStreamReader {
   async cancel(): Promise<void> {
     await this.#reader.cancel();
   }
+}
+
+/** The interface behind a real server. */
+export interface Served extends TestGraphql {
+  readonly port: number;
+}
+
+/** Opens the interface and a server around it. */
+export async function serve(options: OpenOptions = {}): Promise<Served> {
+  const hub = await open(options);
+  const listen = { port: 0, hostname: "127.0.0.1", onListen: () => {} };
+  const server = Deno.serve(listen, (request) => hub.graphql.fetch(request));
+  return {
+    ...hub,
+    port: server.addr.port,
+    [Symbol.asyncDispose]: async () => {
+      await hub[Symbol.asyncDispose]();
+      await server.shutdown();
+    },
+  };
+}
+
+/** Waits until a condition holds that other tasks bring about. */
+export async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) await new Promise((resolve) => setImmediate(resolve));
+}
+
+/** Large events of the stalled reader's test: together more than any kernel keeps for a socket. */
+const STALL = { events: 2_000, batch: 50, bytes: 15_000 };
+
+/**
+ * Publishes to a subscriber behind a connection that is not read, until the hub ends it, and one event `late` more. Then
+ * reads what there is until the connection breaks off or what came is the last, and answers with it.
+ */
+export async function stall(hub: Served, connection: Deno.Conn, isLast: (text: string) => boolean): Promise<string> {
+  const properties = { text: "x".repeat(STALL.bytes) };
+  for (let sent = 0; sent < STALL.events; sent += STALL.batch) {
+    const inputs = Array.from({ length: STALL.batch }, (_, i) => eventOf(`e${sent + i}`, { properties }));
+    await hub.hub.publishBatch(inputs, { tenant: "default", source: "rest" });
+    await hub.hub.whenSettled();
+  }
+  await until(() => {
+    hub.clock.advance(SUBSCRIBER_STALL_MS);
+    void hub.hub.tick();
+    return hub.hub.load.subscribers === 0;
+  });
+  await hub.publish("late");
+  let text = "";
+  try {
+    for await (const chunk of connection.readable) {
+      text += new TextDecoder("latin1").decode(chunk);
+      if (isLast(text)) break;
+    }
+  } catch (error) {
+    // A connection that breaks off says so.
+    if (!(error instanceof Deno.errors.ConnectionReset)) throw error;
+  }
+  return text;
 }
