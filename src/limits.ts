@@ -120,6 +120,9 @@ export const MEMORY_STORE_EVENTS_MAX = 1_000_000;
 export const INDEX_BACKLOG_ROWS_MAX = 8_192;
 /** Rows indexed in one transaction; a commit may have to wait for it, some 5 ms. */
 export const INDEX_STEP_ROWS = 4_096;
+/** A step over many cells ends earlier, but not before so many rows: small steps make many small index entries. */
+export const INDEX_STEP_ROWS_MIN = 1_024;
+export const INDEX_STEP_CELLS = 512;
 /** Cells of one span that the writer remembers, some 200 bytes each; the others are read before they are folded. */
 export const SQLITE_CELLS_CACHED = 16_384;
 /** Pages held in memory by the connection that writes, where the index of ids is hot, and by those that read. */

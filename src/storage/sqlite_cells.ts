@@ -18,6 +18,14 @@ export function cellKey(timestamp: number, { span, type }: { span: number; type:
   return Math.floor(timestamp / span) * TYPES + type;
 }
 
+/** The id of a cell's histogram; a safe integer up to the year 9999. */
+export function histogramId({ span, start, type }: { span: number; start: number; type: number }): number {
+  return (start / MINUTE_MS * TYPES + type) * 2 + (span === HOUR_MS ? 1 : 0);
+}
+
+/** {@link histogramId} in SQL, for a row `c` of table `cells`. */
+export const HISTOGRAM_ID = `(c.start / ${MINUTE_MS} * ${TYPES} + c.type) * 2 + (c.span = ${HOUR_MS})`;
+
 /** Exact totals of one cell, or what one transaction adds to them. */
 export interface StoredCell {
   readonly tenant: number;

@@ -4,10 +4,10 @@
  */
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { Histogram } from "../histogram.ts";
-import { INDEX_BACKLOG_ROWS_MAX, INDEX_STEP_ROWS } from "../limits.ts";
+import { INDEX_BACKLOG_ROWS_MAX, INDEX_STEP_CELLS, INDEX_STEP_ROWS, INDEX_STEP_ROWS_MIN } from "../limits.ts";
 import { HOUR_MS, MINUTE_MS, minuteOf } from "../window.ts";
 import { StoredRows } from "./sqlite_append.ts";
-import { cellKey } from "./sqlite_cells.ts";
+import { cellKey, histogramId } from "./sqlite_cells.ts";
 import { Query, writeTransaction } from "./sqlite_connection.ts";
 import {
   bucketOf,
@@ -53,11 +53,10 @@ export class Indexer {
     this.#insertByUser = database.prepare("insert into index_by_user(id, entries) values (?, ?)");
     this.#selectHistogram = new Query(
       database,
-      "select buckets from histograms where span = ? and tenant = ? and start = ? and type = ?",
+      "select buckets from histograms where id = ?",
     );
     this.#insertHistogram = database.prepare(
-      `insert into histograms(span, tenant, start, type, buckets) values (?, ?, ?, ?, ?)
-       on conflict do update set buckets = excluded.buckets`,
+      "insert into histograms(id, buckets) values (?, ?) on conflict do update set buckets = excluded.buckets",
     );
     this.#setIndexed = database.prepare("update meta set value = cast(? as integer) where name = 'indexed_seq'");
     this.reload();
@@ -73,9 +72,9 @@ export class Indexer {
     return !this.#paused && this.backlog >= INDEX_STEP_ROWS;
   }
 
-  /** Whether so many rows wait that a step comes before the next commit. */
-  get isOverdue(): boolean {
-    return !this.#paused && this.backlog > INDEX_BACKLOG_ROWS_MAX - INDEX_STEP_ROWS;
+  /** Whether a step must come before so many more rows are stored. */
+  mustStepBefore(rows: number): boolean {
+    return !this.#paused && this.backlog > 0 && this.backlog + rows > INDEX_BACKLOG_ROWS_MAX;
   }
 
   /** Waits for the next commit that succeeds: a disk that takes no events takes no index either. */
@@ -164,9 +163,15 @@ export class Indexer {
   }
 
   #stepLength(through: number): number {
-    const { seqs } = this.#tail;
+    const { seqs, timestamps, types } = this.#tail;
     let length = Math.min(seqs.length, INDEX_STEP_ROWS);
     while (length > 0 && seqs[length - 1]! > through) length--;
+    // Rows of many minutes are dearer than rows of a few: the step ends earlier.
+    const cells = new Set<number>();
+    for (let i = 0; i < length; i++) {
+      cells.add(cellKey(timestamps[i]!, { span: MINUTE_MS, type: types[i]! }));
+      if (cells.size >= INDEX_STEP_CELLS && i + 1 >= INDEX_STEP_ROWS_MIN) length = i + 1;
+    }
     // Seqs that no row got make holes, so that a stretch may be too long for its entries.
     while (length > 0 && seqs[length - 1]! - seqs[0]! >= STRETCH_SEQS) length--;
     return length;
@@ -223,14 +228,14 @@ export class Indexer {
 
   /** Adds rows of one cell to its histogram. */
   #addToHistogram(span: number, stretch: Stretch, rows: readonly number[]): void {
-    const [tenant, type] = [stretch.tenants[rows[0]!]!, stretch.types[rows[0]!]!];
     const start = Math.floor(stretch.timestamps[rows[0]!]! / span) * span;
+    const id = histogramId({ span, start, type: stretch.types[rows[0]!]! });
     const histogram = this.#scratch;
     histogram.clear();
     for (const i of rows) histogram.add(stretch.amounts[i]!);
-    const stored = this.#selectHistogram.first(span, tenant, start, type);
+    const stored = this.#selectHistogram.first(id);
     if (stored !== undefined) Histogram.decode(stored[0] as Uint8Array, histogram);
-    this.#insertHistogram.run(span, tenant, start, type, histogram.encode());
+    this.#insertHistogram.run(id, histogram.encode());
   }
 }
 

@@ -1,10 +1,19 @@
 /** Windows and exact counts, from the cells and, where a minute is cut, from the events. */
 import type { DatabaseSync } from "node:sqlite";
 import { Histogram } from "../histogram.ts";
-import { type AggregateQuery, type AggregateRow, type KeyedCell, spanFor, summarise } from "../rollup.ts";
+import {
+  type AggregateQuery,
+  type AggregateRow,
+  type Cell,
+  emptyCell,
+  foldAmount,
+  type KeyedCell,
+  spanFor,
+  summarise,
+} from "../rollup.ts";
 import type { EventRange, Total } from "../storage.ts";
 import { HOUR_MS, hourOf, MINUTE_MS, minuteOf } from "../window.ts";
-import { carry } from "./sqlite_cells.ts";
+import { carry, cellKey, HISTOGRAM_ID } from "./sqlite_cells.ts";
 import { Query, readTransaction } from "./sqlite_connection.ts";
 import type { Names } from "./sqlite_names.ts";
 import { decodeTimeEntries } from "./sqlite_postings.ts";
@@ -46,8 +55,7 @@ export class Metrics {
     this.#cells = new Query(database, `select ${columns} from cells c where ${range} and ${ofTypes}`);
     this.#cellsWithHistograms = new Query(
       database,
-      `select ${columns}, buckets from cells c left join histograms h
-         on h.span = c.span and h.tenant = c.tenant and h.start = c.start and h.type = c.type
+      `select ${columns}, buckets from cells c left join histograms h on h.id = ${HISTOGRAM_ID}
        where ${range} and ${ofTypes.replace("or type", "or c.type")}`,
     );
     this.#unindexedAmounts = new Query(
@@ -143,26 +151,37 @@ export class Metrics {
     }
   }
 
+  /**
+   * Cells with their histograms. Stored histograms lack the rows that are not indexed yet: those come as cells of
+   * their own, taken out of the others.
+   */
   *#keyedWithHistograms(span: number, { tenant, from, to }: Range, types: string | null): Generator<KeyedCell> {
-    const { indexedSeq } = this.#state.read();
-    const later = new Map<string, Histogram>();
-    const amounts = this.#unindexedAmounts.all(indexedSeq, tenant, from, to, types) as [number, number, number][];
-    for (const [timestamp, type, amount] of amounts) {
-      const key = `${Math.floor(timestamp / span) * span}.${type}`;
-      let histogram = later.get(key);
-      if (histogram === undefined) later.set(key, histogram = new Histogram());
-      histogram.add(amount);
-    }
+    const later = this.#unindexedCells(span, { tenant, from, to }, types);
     for (const row of this.#cellsWithHistograms.all(span, tenant, from, to, types)) {
       const [start, type, count, high, low, min, max] = row as number[];
-      const added = later.get(`${start}.${type}`);
-      const histogram = row[7] === null
-        ? added ?? new Histogram()
-        : Histogram.decode(row[7] as Uint8Array, ...(added === undefined ? [] : [added]));
-      const sum = joinSum(high!, low!);
       const eventType = this.#names.type(type!);
-      yield { start: start!, eventType, count: count!, sum, min: min!, max: max!, histogram };
+      const part = later.get(cellKey(start!, { span, type: type! }));
+      if (part !== undefined) yield { ...part, start: start!, eventType };
+      const indexed = count! - (part?.count ?? 0);
+      if (indexed === 0) continue;
+      const sum = joinSum(high!, low!) - (part?.sum ?? 0n);
+      const histogram = row[7] === null ? new Histogram() : Histogram.decode(row[7] as Uint8Array);
+      yield { start: start!, eventType, count: indexed, sum, min: min!, max: max!, histogram };
     }
+  }
+
+  #unindexedCells(span: number, { tenant, from, to }: Range, types: string | null) {
+    const cells = new Map<number, Cell & { histogram: Histogram }>();
+    const { indexedSeq } = this.#state.read();
+    const rows = this.#unindexedAmounts.all(indexedSeq, tenant, from, to, types) as [number, number, number][];
+    for (const [timestamp, type, amount] of rows) {
+      const key = cellKey(timestamp, { span, type });
+      let cell = cells.get(key);
+      if (cell === undefined) cells.set(key, cell = { ...emptyCell(), histogram: new Histogram() });
+      foldAmount(cell, amount);
+      cell.histogram.add(amount);
+    }
+    return cells;
   }
 }
 

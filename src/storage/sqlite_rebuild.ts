@@ -3,6 +3,7 @@ import type { DatabaseSync } from "node:sqlite";
 import { SQLITE_REBUILD_STEP_ROWS } from "../limits.ts";
 import type { EventRange, RecountReport } from "../storage.ts";
 import { HOUR_MS, MINUTE_MS } from "../window.ts";
+import { HISTOGRAM_ID, histogramId } from "./sqlite_cells.ts";
 import { writeTransaction } from "./sqlite_connection.ts";
 import { Names } from "./sqlite_names.ts";
 import { type HourRecount, Recount } from "./sqlite_recount.ts";
@@ -54,11 +55,14 @@ class Replacement {
   readonly #insertHistogram;
 
   constructor(database: DatabaseSync) {
-    this.#deletes = ["cells", "histograms"].map((table) =>
-      database.prepare(`delete from ${table} where span = ? and tenant = ? and start >= ? and start < ?`)
-    );
+    // The histograms first: they are found by their cells.
+    const stored = "from cells as c where span = ? and tenant = ? and start >= ? and start < ?";
+    this.#deletes = [
+      database.prepare(`delete from histograms where id in (select ${HISTOGRAM_ID} ${stored})`),
+      database.prepare(`delete ${stored}`),
+    ];
     this.#insertCell = database.prepare("insert into cells values (?, ?, ?, ?, ?, ?, ?, ?, ?)");
-    this.#insertHistogram = database.prepare("insert into histograms values (?, ?, ?, ?, ?)");
+    this.#insertHistogram = database.prepare("insert or replace into histograms values (?, ?)");
   }
 
   run(hour: HourRecount): void {
@@ -73,6 +77,6 @@ class Replacement {
 
   #insert({ span, tenant, start, type, count, high, low, min, max, histogram }: CountedCell): void {
     this.#insertCell.run(span, tenant, start, type, count, high, low, min, max);
-    if (histogram !== null) this.#insertHistogram.run(span, tenant, start, type, histogram.encode());
+    if (histogram !== null) this.#insertHistogram.run(histogramId({ span, start, type }), histogram.encode());
   }
 }

@@ -2,12 +2,12 @@
 import type { DatabaseSync } from "node:sqlite";
 import { Histogram } from "../histogram.ts";
 import { HOUR_MS, hourOf, MINUTE_MS } from "../window.ts";
-import type { StoredCell } from "./sqlite_cells.ts";
+import { HISTOGRAM_ID, type StoredCell } from "./sqlite_cells.ts";
 import { Query } from "./sqlite_connection.ts";
 import { decodeTimeEntries } from "./sqlite_postings.ts";
 import { type LogState, LogStateQuery } from "./sqlite_schema.ts";
 
-type Numbers = [number, number, number, number, number, number, number];
+type StoredRow = [number, number, number, number, number, number, number, Uint8Array | null];
 
 /** A stretch is read in one piece when at least this part of its rows is wanted. */
 const DENSE = 1 / 4;
@@ -32,7 +32,6 @@ export class RecountQueries {
   readonly #state: LogStateQuery;
   readonly #lastSeq: Query;
   readonly #cells: Query;
-  readonly #histograms: Query;
   readonly #stretches: Query;
   readonly #entries: Query;
   readonly #span: Query;
@@ -46,12 +45,9 @@ export class RecountQueries {
     this.#lastSeq = new Query(database, "select max(seq) from events");
     this.#cells = new Query(
       database,
-      `select start, type, count, sum_high, sum_low, min, max from cells
+      `select start, type, count, sum_high, sum_low, min, max, buckets
+       from cells c left join histograms h on h.id = ${HISTOGRAM_ID}
        where span = ? and tenant = ? and start >= ? and start < ?`,
-    );
-    this.#histograms = new Query(
-      database,
-      "select start, type, buckets from histograms where span = ? and tenant = ? and start >= ? and start < ?",
     );
     this.#stretches = new Query(
       database,
@@ -103,13 +99,9 @@ export class RecountQueries {
   stored(tenant: number, hour: number): CountedCell[] {
     const cells: CountedCell[] = [];
     for (const span of [MINUTE_MS, HOUR_MS]) {
-      const histograms = new Map<string, Uint8Array>();
-      const encoded = this.#histograms.all(span, tenant, hour, hour + HOUR_MS) as [number, number, Uint8Array][];
-      for (const [start, type, buckets] of encoded) histograms.set(`${start}.${type}`, buckets);
-      for (const row of this.#cells.all(span, tenant, hour, hour + HOUR_MS) as number[][]) {
-        const [start, type, count, high, low, min, max] = row as Numbers;
-        const buckets = histograms.get(`${start}.${type}`);
-        const histogram = buckets === undefined ? null : Histogram.decode(buckets);
+      for (const row of this.#cells.all(span, tenant, hour, hour + HOUR_MS) as StoredRow[]) {
+        const [start, type, count, high, low, min, max, buckets] = row;
+        const histogram = buckets === null ? null : Histogram.decode(buckets);
         cells.push({ span, tenant, start, type, count, high, low, min, max, histogram });
       }
     }

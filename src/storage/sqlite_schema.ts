@@ -11,7 +11,8 @@ const APPLICATION_ID = 0x45764862;
  * `seq` is given by the writer, rises with each commit and is never used again, also not after a purge: `autoincrement`
  * remembers the largest one. Sums are `sum_high` · 10^12 + `sum_low`, since 64 bits hold 922,000 amounts of a billion.
  * The tables `index_*` and `histograms` are filled behind the commits, up to `meta.indexed_seq`; the rows beyond are
- * scanned by whoever reads. Spans are in milliseconds: 60000 for minutes, 3600000 for hours.
+ * scanned by whoever reads. Spans are in milliseconds: 60000 for minutes, 3600000 for hours. A histogram is found by
+ * (start in minutes · 2^20 + type) · 2, + 1 for hours: types are numbered across tenants.
  */
 const MIGRATIONS: readonly string[] = [
   `
@@ -33,11 +34,7 @@ const MIGRATIONS: readonly string[] = [
     min integer not null, max integer not null,
     primary key(span, tenant, start, type)
   ) strict, without rowid;
-  create table histograms(
-    span integer not null, tenant integer not null, start integer not null, type integer not null,
-    buckets blob not null,
-    primary key(span, tenant, start, type)
-  ) strict, without rowid;
+  create table histograms(id integer primary key, buckets blob not null) strict;
   create table index_steps(
     first_seq integer primary key, last_seq integer not null, received_max integer not null
   ) strict;

@@ -127,7 +127,6 @@ class Writer implements Service {
   readonly #turn = (): void => {
     if (this.#closed) return;
     this.#drain();
-    if (this.#indexer.isOverdue) this.#index();
     if (this.#appends.length > 0) this.#commit();
     else if (this.#indexer.isDue) this.#index();
     if (this.#jobs.length > 0) this.#work();
@@ -151,6 +150,8 @@ class Writer implements Service {
     const slices: Slice[] = [];
     const parts: { append: PendingAppend; to: number }[] = [];
     let room = COMMIT_EVENTS_MAX;
+    const waiting = this.#appends.reduce((sum, { events, done }) => sum + events.count - done, 0);
+    while (this.#indexer.mustStepBefore(Math.min(waiting, room))) this.#index();
     for (const append of this.#appends) {
       const { events, statuses, done } = append;
       const to = Math.min(events.count, done + room);
