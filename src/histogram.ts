@@ -178,12 +178,17 @@ class Buckets {
 
   /** The bucket that holds the amount of that rank (from 1), counted from the smallest bucket. */
   bucketAtRank(rank: number): number {
-    let seen = 0;
-    for (let i = 0; i < this.#counts.length; i++) {
-      seen += this.#counts[i]!;
-      if (seen >= rank) return this.#offset + i;
+    if (rank > this.total) throw new RangeError(`Cannot find rank ${rank} as there are ${this.total} amounts`);
+    const counts = this.#counts;
+    // From the nearer end: of most amounts the upper percentiles lie in the last few buckets.
+    if (rank < this.total / 2) {
+      let i = 0;
+      for (let seen = counts[0]!; seen < rank; seen += counts[i]!) i++;
+      return this.#offset + i;
     }
-    throw new RangeError(`Cannot find rank ${rank} as there are ${seen} amounts`);
+    let i = counts.length - 1;
+    for (let below = this.total - counts[i]!; below >= rank; below -= counts[i]!) i--;
+    return this.#offset + i;
   }
 
   /** The number of used buckets; if any: the first, the span to the last, and for each the step from the one before and its count. */
