@@ -48,8 +48,6 @@ export const GRAPHQL_BODY_BYTES_MAX = 8 * MEBIBYTE;
 export const NDJSON_LINE_BYTES_MAX = EVENT_BODY_BYTES_MAX;
 /** A request id is repeated in answers and logs. */
 export const REQUEST_ID_CHARACTERS_MAX = 128;
-/** How often bodies that are still arriving are checked against their deadline. */
-export const BODY_SWEEP_MS = SECOND_MS;
 /** A page of events with full properties is 16 MiB at the most. */
 export const PAGE_EVENTS_MAX = 1_000;
 /** A screenful. */

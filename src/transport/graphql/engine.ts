@@ -2,6 +2,7 @@
 import { execute, type ExecutionArgs, type ExecutionResult, type GraphQLError } from "graphql";
 import { type Plugin, YogaServer } from "graphql-yoga";
 import { HubError } from "../../errors.ts";
+import type { BodyReader } from "../body.ts";
 import type { GraphqlContext } from "./builder.ts";
 import type { Documents } from "./documents.ts";
 import { refuse, shapeError, shapeErrors } from "./errors.ts";
@@ -19,7 +20,7 @@ export interface HttpContext extends GraphqlContext {
 /** What the engine is made of. */
 export interface EngineOptions {
   readonly documents: Documents;
-  readonly requestTimeoutMs: number;
+  readonly bodies: BodyReader;
   /** Opens a subscription. */
   readonly subscribe: (
     args: ExecutionArgs & { contextValue: GraphqlContext },
@@ -77,12 +78,12 @@ function executionPlugin({ documents, subscribe }: EngineOptions): Plugin<HttpCo
 }
 
 /** Requests in, results out. */
-function httpPlugin({ requestTimeoutMs }: EngineOptions): Plugin<HttpContext> {
+function httpPlugin({ bodies }: EngineOptions): Plugin<HttpContext> {
   return {
     onRequestParse({ setRequestParser }) {
       setRequestParser(async (request) => {
         try {
-          return await readParameters(request as Request, { timeoutMs: requestTimeoutMs });
+          return await readParameters(request, bodies);
         } catch (error) {
           if (!(error instanceof HubError)) throw error;
           // The rest of a body that came too slowly is not waited for.

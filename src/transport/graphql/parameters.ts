@@ -2,14 +2,13 @@
 import type { GraphQLParams } from "graphql-yoga";
 import { HubError } from "../../errors.ts";
 import { GRAPHQL_BODY_BYTES_MAX } from "../../limits.ts";
-import { readBody } from "../body.ts";
+import { type BodyReader, parseJson } from "../body.ts";
 
-const UTF8 = new TextDecoder("utf-8", { fatal: true });
 const JSON_TYPE = /^application\/json\s*(?:;\s*charset\s*=\s*"?utf-8"?\s*)?$/i;
 
 /** Reads a GET, or a POST of application/json. Throws `HubError`. */
-export async function readParameters(request: Request, options: { timeoutMs: number }): Promise<GraphQLParams> {
-  return checked(request.method === "GET" ? fromUrl(request.url) : await fromBody(request, options));
+export async function readParameters(request: Request, bodies: BodyReader): Promise<GraphQLParams> {
+  return checked(request.method === "GET" ? fromUrl(request.url) : await fromBody(request, bodies));
 }
 
 /** The members of a request that are known, with whether a value of that name has the right type. */
@@ -34,20 +33,24 @@ function checked(body: unknown): GraphQLParams {
   return body;
 }
 
-async function fromBody(request: Request, options: { timeoutMs: number }): Promise<unknown> {
-  const type = request.headers.get("content-type") ?? "";
-  const encoding = request.headers.get("content-encoding") ?? "identity";
-  if (!JSON_TYPE.test(type)) {
+async function fromBody(request: Request, bodies: BodyReader): Promise<unknown> {
+  if (!JSON_TYPE.test(request.headers.get("content-type") ?? "")) {
     throw new HubError("unsupported_media_type", "A GraphQL request is a POST of application/json in UTF-8");
   }
-  if (encoding !== "identity") throw new HubError("unsupported_media_type", "Content-Encoding is not supported here");
-  const bytes = await readBody(request, { limitBytes: GRAPHQL_BODY_BYTES_MAX, timeoutMs: options.timeoutMs });
-  return parseJson(decode(bytes), "The body");
+  return parseJson(await bodies.read(request, GRAPHQL_BODY_BYTES_MAX));
 }
 
 function fromUrl(url: string): unknown {
   const given = new URL(url).searchParams;
-  const json = (name: string): unknown => given.get(name) ? parseJson(given.get(name)!, name) : undefined;
+  const json = (name: string): unknown => {
+    const text = given.get(name);
+    if (text === null || text === "") return undefined;
+    try {
+      return JSON.parse(text);
+    } catch (cause) {
+      throw new HubError("malformed", `${name} is not JSON`, { cause });
+    }
+  };
   return {
     query: given.get("query"),
     operationName: given.get("operationName") || undefined,
@@ -58,20 +61,4 @@ function fromUrl(url: string): unknown {
 
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function decode(bytes: Uint8Array<ArrayBuffer>): string {
-  try {
-    return UTF8.decode(bytes);
-  } catch (cause) {
-    throw new HubError("malformed", "The body is not UTF-8", { cause });
-  }
-}
-
-function parseJson(text: string, what: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw new HubError("malformed", `${what} is not JSON`, { cause });
-  }
 }

@@ -3,6 +3,7 @@ import type { ExecutionArgs, ExecutionResult } from "graphql";
 import type { Config } from "../../config.ts";
 import { HubError } from "../../errors.ts";
 import type { HubApi } from "../../hub.ts";
+import { BodyReader } from "../body.ts";
 import { Cors } from "../cors.ts";
 import { requestIdOf } from "../request_id.ts";
 import type { GraphqlContext } from "./builder.ts";
@@ -34,7 +35,8 @@ export function createGraphql({ hub, config }: GraphqlOptions): Graphql {
   const documents = new Documents({ introspection: config.introspection === "on" });
   const streams = new Streams();
   const subscribe = (args: ExecutionArgs & { contextValue: GraphqlContext }) => streams.open(args);
-  const engine = createEngine({ documents, subscribe, requestTimeoutMs: config.requestTimeoutMs });
+  const bodies = new BodyReader({ timeoutMs: config.requestTimeoutMs });
+  const engine = createEngine({ documents, subscribe, bodies });
   const sockets = new Sockets({ documents, subscribe });
   const cors = new Cors(config.corsOrigins);
 

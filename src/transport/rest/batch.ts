@@ -2,7 +2,7 @@
 import { type FieldError, HubError } from "../../errors.ts";
 import type { IngestResult } from "../../hub.ts";
 import { BATCH_EVENTS_MAX, NDJSON_LINE_BYTES_MAX } from "../../limits.ts";
-import { decodeUtf8, jsonFault, parseJson } from "./body.ts";
+import { decodeUtf8, jsonFault, parseJson } from "../body.ts";
 import { fromStructured, type MappedEvent } from "./cloud_event.ts";
 
 /** The media types of a batch. */

@@ -1,5 +1,5 @@
 /** One HTTP request, and what every answer to it carries. */
-import { REQUEST_ID_CHARACTERS_MAX } from "../../limits.ts";
+import { requestIdOf } from "../request_id.ts";
 
 /** The media type of answers, unless one of these is named. */
 export const JSON_TYPE = "application/json";
@@ -18,12 +18,8 @@ export interface AnswerOptions {
 }
 
 const PLAIN_JSON = { headers: { "content-type": JSON_TYPE } };
-const REQUEST_ID = new RegExp(`^[A-Za-z0-9._:@~+=/-]{1,${REQUEST_ID_CHARACTERS_MAX}}$`);
-/** Request ids need to differ, not to be secret: a word for the thread and a number for the request. */
-const ID_PREFIX = crypto.randomUUID().slice(0, 8) + "-";
-let lastId = 0;
 
-/** A request and its id. An `X-Request-Id` that is not plain text of reasonable length is replaced, not repeated. */
+/** A request and its id. */
 export class Exchange {
   readonly request: Request;
   readonly requestId: string;
@@ -32,8 +28,7 @@ export class Exchange {
   /** `shared` are headers of every answer to this request. */
   constructor(request: Request, shared: Readonly<Record<string, string>> | null = null) {
     this.request = request;
-    const given = request.headers.get("x-request-id");
-    this.requestId = given !== null && REQUEST_ID.test(given) ? given : ID_PREFIX + (++lastId).toString(36);
+    this.requestId = requestIdOf(request);
     this.#shared = shared;
   }
 

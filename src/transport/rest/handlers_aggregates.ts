@@ -2,7 +2,7 @@
 import { type FieldError, HubError } from "../../errors.ts";
 import { AGGREGATE_ROWS_MAX, EVENT_BODY_BYTES_MAX } from "../../limits.ts";
 import type { EventRange, RecountReport } from "../../storage.ts";
-import { parseJson } from "./body.ts";
+import { parseJson } from "../body.ts";
 import { aggregatesJson, recountJson } from "./convert.ts";
 import { aggregatesCsv, CSV_CONTENT_TYPE } from "./csv.ts";
 import { CSV_TYPE, type Exchange, JSON_TYPE, SSE_TYPE } from "./exchange.ts";

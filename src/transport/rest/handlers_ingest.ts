@@ -4,7 +4,7 @@ import { type ParseContext, parseEvent } from "../../event.ts";
 import { BATCH_BODY_BYTES_MAX, BATCH_EVENTS_MAX, EVENT_BODY_BYTES_MAX } from "../../limits.ts";
 import { BATCH_TYPES, decodeBatch, settle } from "./batch.ts";
 import { answerBatch } from "./batch_answer.ts";
-import { parseJson } from "./body.ts";
+import { parseJson } from "../body.ts";
 import { fromBinary, fromStructured, isBinary } from "./cloud_event.ts";
 import { type Exchange, JSON_TYPE, PROBLEM_TYPE } from "./exchange.ts";
 import { mediaTypeOf } from "./media.ts";

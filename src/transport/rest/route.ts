@@ -2,7 +2,7 @@
 import type { Config } from "../../config.ts";
 import type { ErrorCode } from "../../errors.ts";
 import type { HubApi, Sender } from "../../hub.ts";
-import type { BodyReader } from "./body.ts";
+import type { BodyReader } from "../body.ts";
 import type { Exchange } from "./exchange.ts";
 import type { RouteParameters } from "./parameters.ts";
 import type { Parameters } from "./query.ts";

@@ -2,7 +2,8 @@
 import type { Config } from "../../config.ts";
 import { HubError } from "../../errors.ts";
 import type { HubApi } from "../../hub.ts";
-import { BodyReader } from "./body.ts";
+import { BodyReader } from "../body.ts";
+import { Cors } from "../cors.ts";
 import { answerError } from "./errors.ts";
 import { Exchange } from "./exchange.ts";
 import { aggregateRoutes } from "./handlers_aggregates.ts";
@@ -92,38 +93,4 @@ function answerOther(exchange: Exchange, { router, cors }: { router: Router; cor
   }
   const error = new HubError("method_not_allowed", `${request.method} is not allowed here, but ${allow}`);
   return answerError(exchange, error, { headers: { allow } });
-}
-
-/** Which pages of other origins may use the hub (Fetch standard, "CORS protocol"). */
-class Cors {
-  readonly #origins: ReadonlySet<string>;
-
-  constructor(origins: readonly string[]) {
-    this.#origins = new Set(origins);
-  }
-
-  /** Headers of an answer to that request; `null` for none. */
-  headers(request: Request): Record<string, string> | null {
-    if (this.#origins.size === 0) return null;
-    const origin = request.headers.get("origin");
-    if (origin === null) return null;
-    if (!this.#origins.has(origin) && !this.#origins.has("*")) return { vary: "Origin" };
-    return {
-      vary: "Origin",
-      "access-control-allow-origin": origin,
-      "access-control-expose-headers": "X-Request-Id, X-Stream-Cursor, Link, Retry-After, Allow",
-    };
-  }
-
-  /** Headers of the answer to a preflight request. */
-  preflight(request: Request, allow: string): Record<string, string> {
-    const headers = this.headers(request);
-    if (headers === null || !("access-control-allow-origin" in headers)) return headers ?? {};
-    return {
-      ...headers,
-      "access-control-allow-methods": allow,
-      "access-control-allow-headers": request.headers.get("access-control-request-headers") ?? "Content-Type",
-      "access-control-max-age": "600",
-    };
-  }
 }

@@ -2,19 +2,13 @@
  * Server-sent events (WHATWG HTML standard, section 9.2) out of subscriptions. Nothing is read from a subscription
  * before the client has taken what was sent: that is the flow control.
  */
-import type { EndReason, LiveEvent, LiveMessage, LiveSubscription } from "../../feed.ts";
+import type { LiveEvent, LiveMessage, LiveSubscription } from "../../feed.ts";
 import type { AggregateMessage, AggregateSubscription, WindowRow } from "../../hub.ts";
+import { streamOf } from "../block_stream.ts";
 import { eventJson, rowJson } from "./convert.ts";
 
 /** Headers of every stream: it is never stored, and a proxy hands each block on at once. */
 export const STREAM_HEADERS = { "cache-control": "no-store, no-transform", "x-accel-buffering": "no" };
-
-/** What a stream is made of. `next` gives the next bytes, and whether they are the last. */
-interface Blocks {
-  next(): Promise<{ bytes: Uint8Array; last: boolean }>;
-  readonly ended: AbortSignal;
-  close(): void;
-}
 
 const utf8 = new TextEncoder();
 /** Rows are encoded once for all subscribers that are given the same ones. */
@@ -23,7 +17,7 @@ const encodedRows = new WeakMap<readonly WindowRow[], Uint8Array>();
 /** The stream of a live subscription; it closes the subscription when the client goes away. */
 export function streamEvents(subscription: LiveSubscription): ReadableStream<Uint8Array> {
   let first = true;
-  return stream({
+  return streamOf({
     ended: subscription.ended,
     close: () => subscription.close(),
     next: async () => {
@@ -38,7 +32,7 @@ export function streamEvents(subscription: LiveSubscription): ReadableStream<Uin
 /** The stream of a subscription of windows. It begins with a comment, so that the client sees that it is open. */
 export function streamRows(subscription: AggregateSubscription): ReadableStream<Uint8Array> {
   let first = true;
-  return stream({
+  return streamOf({
     ended: subscription.ended,
     close: () => subscription.close(),
     next: async () => {
@@ -100,52 +94,4 @@ function encodeRows(message: AggregateMessage): Uint8Array {
 
 function idBlock(cursor: string): string {
   return `id: ${cursor}\n\n`;
-}
-
-/**
- * A stream that asks for blocks one by one. When the hub ends the subscription while nobody reads: a client that was
- * too slow gets nothing more (its connection breaks off, and it resumes from its last id), any other the last block.
- */
-function stream(blocks: Blocks): ReadableStream<Uint8Array> {
-  let reading = false;
-  let open = true;
-  let controller: ReadableStreamDefaultController<Uint8Array>;
-  const close = () => {
-    open = false;
-    blocks.ended.removeEventListener("abort", onEnded);
-    blocks.close();
-  };
-  const pass = async () => {
-    reading = true;
-    try {
-      const { bytes, last } = await blocks.next();
-      if (!open) return;
-      controller.enqueue(bytes);
-      if (!last) return;
-      close();
-      controller.close();
-    } catch (error) {
-      close();
-      controller.error(error);
-    } finally {
-      reading = false;
-    }
-  };
-  const onEnded = () => {
-    // A read that is going on brings the last block itself.
-    if (reading || !open) return;
-    const reason: EndReason = blocks.ended.reason;
-    if (reason !== "slow_consumer") return void pass();
-    close();
-    controller.error(new Error("The reader was too slow"));
-  };
-  return new ReadableStream<Uint8Array>({
-    start: (own) => {
-      controller = own;
-      if (blocks.ended.aborted) return;
-      blocks.ended.addEventListener("abort", onEnded);
-    },
-    pull: () => open && !reading ? pass() : undefined,
-    cancel: close,
-  }, { highWaterMark: 0 });
 }
