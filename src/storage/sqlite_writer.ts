@@ -5,7 +5,7 @@
  */
 import type { DatabaseSync } from "node:sqlite";
 import { HubError } from "../errors.ts";
-import { COMMIT_EVENTS_MAX, SQLITE_CHECKPOINT_PAGES, SQLITE_WRITER_CACHE_KIBIBYTES } from "../limits.ts";
+import { COMMIT_EVENTS_MAX, SQLITE_CHECKPOINT_PAGES, SQLITE_WRITER_CACHE_KIBIBYTES, TICK_MS } from "../limits.ts";
 import type { StoreHealth } from "../storage.ts";
 import { Appender, type Slice, type StoredRows } from "./sqlite_append.ts";
 import { ColumnReader } from "./sqlite_columns.ts";
@@ -57,10 +57,15 @@ class Writer implements Service {
   readonly #clients = new Set<Client>();
   readonly #appends: PendingAppend[] = [];
   readonly #jobs: Job[] = [];
+  /** The minutes of the last commit; `null` before the first. */
+  #announced: StoredRows["minutes"] | null = null;
   /** Why the last transaction failed; `null` when it did not. */
   #trouble: string | null = null;
   #running = false;
   #closed = false;
+  readonly #idling = setInterval(() => this.#idle(), TICK_MS);
+  /** Commits since the last tick. */
+  #commits = 0;
 
   constructor(options: WorkerOptions) {
     const { path, busyTimeoutMs, pagesMax } = options;
@@ -82,6 +87,7 @@ class Writer implements Service {
   }
 
   close(): void {
+    clearInterval(this.#idling);
     this.#drain();
     while (this.#appends.length > 0) this.#commit();
     this.#closed = true;
@@ -95,8 +101,7 @@ class Writer implements Service {
   #hear(client: Client, request: Request): void {
     switch (request.kind) {
       case "follow":
-        client.level = request.level;
-        return;
+        return this.#follow(client, request.level);
       case "append": {
         const events = new ColumnReader(request.columns);
         const statuses = new Uint8Array(events.count);
@@ -108,6 +113,18 @@ class Writer implements Service {
       default:
         this.#jobs.push({ client, call: request.call, steps: this.#steps(request) });
     }
+  }
+
+  /**
+   * A commit that ran while the wish was under way was announced to nobody: the client is told of it now. It is one at
+   * most, because the ports are drained before each.
+   */
+  #follow(client: Client, level: FollowLevel): void {
+    const before = client.level;
+    client.level = level;
+    if (level === before || level === "nothing" || this.#announced === null) return;
+    const changed = level === "cells" ? this.#changedColumns(this.#announced) : null;
+    this.#reply(client, { kind: "committed", changed });
   }
 
   #steps(request: Extract<WriterRequest, { kind: "purge" | "erase" | "rebuild" }>): Iterator<void, unknown> {
@@ -163,6 +180,7 @@ class Writer implements Service {
     try {
       const stored = this.#appender.commit(slices);
       this.#trouble = null;
+      this.#commits++;
       this.#indexer.add(stored);
       if (stored.seqs.length > 0) this.#announce(stored);
     } catch (error) {
@@ -184,6 +202,7 @@ class Writer implements Service {
 
   /** Tells who wants to hear it that the log is longer. */
   #announce({ minutes }: StoredRows): void {
+    this.#announced = minutes;
     let changed: ChangedColumns | null = null;
     for (const client of this.#clients) {
       if (client.level === "nothing") continue;
@@ -216,6 +235,12 @@ class Writer implements Service {
       this.#fail("Events could not be indexed", error);
       this.#indexer.pause();
     }
+  }
+
+  /** With nobody storing, shortens what every query must scan. */
+  #idle(): void {
+    if (this.#commits === 0 && !this.#running && this.#indexer.isWorthwhile) this.#index();
+    this.#commits = 0;
   }
 
   /** One step of the oldest job. */
