@@ -76,6 +76,8 @@ class PublishStream {
         const bytes = frames([v1.PublishStreamResponse.encode(answer).finish()]);
         const written = await outlet.write(bytes);
         if (written === "interrupted") throw new HubError("slow_consumer", "The answers were not read for too long");
+        // Reading and storing take turns, so that a quick store does not make a commit and an answer of every message.
+        await new Promise((resolve) => setImmediate(resolve));
       }
     } catch (error) {
       outlet.fail(error);
