@@ -23,6 +23,8 @@ export interface SqliteOptions {
   readonly busyTimeoutMs?: number;
   /** The most pages of 4 KiB the file may have: what a full disk is like, for tests. */
   readonly pagesMax?: number;
+  /** Rows that are indexed together; small numbers are for tests. */
+  readonly indexStepRows?: number;
 }
 
 /** What a thread needs to connect: plain data and one port, to be transferred with a message. */
@@ -44,8 +46,8 @@ export class SqliteDatabase implements AsyncDisposable {
   private constructor(path: string, lock: FileLock, options: SqliteOptions) {
     this.#path = path;
     this.#lock = lock;
-    const { busyTimeoutMs = SQLITE_BUSY_TIMEOUT_MS, pagesMax } = options;
-    const start: WorkerOptions = { path, busyTimeoutMs, pagesMax };
+    const { busyTimeoutMs = SQLITE_BUSY_TIMEOUT_MS, pagesMax, indexStepRows } = options;
+    const start: WorkerOptions = { path, busyTimeoutMs, pagesMax, indexStepRows };
     const thread = (name: "writer" | "reader" | "checkpointer", entry: URL) =>
       new Thread(entry, { name, options: start, events: this.#eventsOf(name) });
     this.#writer = thread("writer", new URL("./sqlite_writer.ts", import.meta.url));

@@ -26,6 +26,7 @@ type Stretch = Pick<StoredRows, "seqs" | "tenants" | "types" | "timestamps" | "a
 /** Keeps the rows that are not indexed yet, and indexes them. */
 export class Indexer {
   readonly #database: DatabaseSync;
+  readonly #stepRows: number;
   readonly #state: LogStateQuery;
   readonly #selectTail: Query;
   readonly #insertStep: StatementSync;
@@ -39,7 +40,9 @@ export class Indexer {
   /** Room for one histogram after the other. */
   readonly #scratch = new Histogram();
 
-  constructor(database: DatabaseSync) {
+  /** `stepRows`: how many rows wait before a step, and go into it at most. */
+  constructor(database: DatabaseSync, { stepRows = INDEX_STEP_ROWS } = {}) {
+    this.#stepRows = stepRows;
     this.#database = database;
     this.#state = new LogStateQuery(database);
     this.#selectTail = new Query(
@@ -69,7 +72,12 @@ export class Indexer {
 
   /** Whether enough rows wait for a step. */
   get isDue(): boolean {
-    return !this.#paused && this.backlog >= INDEX_STEP_ROWS;
+    return !this.#paused && this.backlog >= this.#stepRows;
+  }
+
+  /** Whether a step is worth while when there is nothing else to do. */
+  get isWorthwhile(): boolean {
+    return !this.#paused && this.backlog >= INDEX_STEP_ROWS_MIN;
   }
 
   /** Whether a step must come before so many more rows are stored. */
@@ -125,7 +133,7 @@ export class Indexer {
   }
 
   /**
-   * Indexes at most `INDEX_STEP_ROWS` waiting rows in one transaction, and none beyond the seq `through`. Throws when
+   * Indexes the first waiting rows in one transaction, and none beyond the seq `through`. Throws when
    * it cannot: nothing is lost then.
    */
   step(through = Infinity): void {
@@ -164,7 +172,7 @@ export class Indexer {
 
   #stepLength(through: number): number {
     const { seqs, timestamps, types } = this.#tail;
-    let length = Math.min(seqs.length, INDEX_STEP_ROWS);
+    let length = Math.min(seqs.length, this.#stepRows);
     while (length > 0 && seqs[length - 1]! > through) length--;
     // Rows of many minutes are dearer than rows of a few: the step ends earlier.
     const cells = new Set<number>();

@@ -93,12 +93,12 @@ export class SqliteLog implements Disposable {
 
   /** Calls back after every commit that made the log longer. */
   watch(listener: () => void): () => void {
-    return this.#store.watch(listener);
+    return this.#store.watch(listener, this.newest().seq);
   }
 
   /** Calls back with the cells each commit changed. */
   watchCells(listener: (cells: readonly ChangedCell[]) => void): () => void {
-    return this.#store.watchCells(listener);
+    return this.#store.watchCells(listener, this.newest().seq);
   }
 
   /** Closes the connection. Harmless twice. */

@@ -34,7 +34,8 @@ export type WriterRequest =
   | { readonly kind: "erase"; readonly tenant: string; readonly userId: string }
   | { readonly kind: "rebuild"; readonly range: EventRange }
   | { readonly kind: "ping" }
-  | { readonly kind: "follow"; readonly level: FollowLevel };
+  /** `seen`: the last row the client had seen when it asked; `null` when it looks for itself. */
+  | { readonly kind: "follow"; readonly level: FollowLevel; readonly seen: number | null };
 
 /** Asked of the reader. */
 export type ReaderRequest =
@@ -92,6 +93,8 @@ export interface WorkerOptions {
   readonly busyTimeoutMs: number;
   /** For tests of a full disk: the file may not have more pages. */
   readonly pagesMax?: number;
+  /** For tests of the index: a step goes over so few rows. */
+  readonly indexStepRows?: number;
 }
 
 /** What a Worker tells the main thread. */

@@ -14,6 +14,7 @@ import { Metrics } from "./sqlite_metrics.ts";
 import { Names } from "./sqlite_names.ts";
 import { Recount } from "./sqlite_recount.ts";
 import { RecountQueries } from "./sqlite_recount_queries.ts";
+import { toRowColumns } from "./sqlite_rows.ts";
 import { failure, serve, type Service } from "./sqlite_worker.ts";
 
 type Request = Numbered<ReaderRequest>;
@@ -63,7 +64,7 @@ class Reader implements Service {
       case "list":
         return this.#lister.list(request.filter, request.page);
       case "aggregate":
-        return this.#metrics.aggregate(request.query);
+        return toRowColumns(this.#metrics.aggregate(request.query));
       case "count":
         return this.#metrics.count(request.range);
       case "verify":

@@ -25,6 +25,7 @@ import {
   STATUSES,
   type WriterRequest,
 } from "./sqlite_messages.ts";
+import { fromRowColumns, type RowColumns } from "./sqlite_rows.ts";
 
 /** The driver over one SQLite file. */
 export class SqliteStore implements EventStore {
@@ -45,7 +46,7 @@ export class SqliteStore implements EventStore {
     control.onmessage = ({ data }: MessageEvent<ClientControl>) => {
       if (data.kind === "writer") {
         this.#writer.connect(data.port);
-        this.#follow();
+        this.#follow(null);
         writer = true;
       } else {
         this.#reader.connect(data.port);
@@ -83,7 +84,7 @@ export class SqliteStore implements EventStore {
   }
 
   async aggregate(query: AggregateQuery): Promise<readonly AggregateRow[]> {
-    return await this.#reader.call({ kind: "aggregate", query }) as AggregateRow[];
+    return fromRowColumns(await this.#reader.call({ kind: "aggregate", query }) as RowColumns);
   }
 
   async count(range: EventRange): Promise<Total> {
@@ -121,14 +122,14 @@ export class SqliteStore implements EventStore {
     }
   }
 
-  /** Calls back after every commit that made the log longer, until the returned function is called. */
-  watch(listener: () => void): () => void {
-    return this.#listen(this.#listeners, () => listener());
+  /** Calls back after every commit behind the row `seen` that made the log longer, until the returned function is called. */
+  watch(listener: () => void, seen: number): () => void {
+    return this.#listen(this.#listeners, { listener: () => listener(), seen });
   }
 
-  /** Calls back with the cells each commit changed, until the returned function is called. */
-  watchCells(listener: (cells: readonly ChangedCell[]) => void): () => void {
-    return this.#listen(this.#cellListeners, (cells) => listener(cells));
+  /** Calls back with the cells each commit behind the row `seen` changed, until the returned function is called. */
+  watchCells(listener: (cells: readonly ChangedCell[]) => void, seen: number): () => void {
+    return this.#listen(this.#cellListeners, { listener: (cells) => listener(cells), seen });
   }
 
   /** Waits for what is being asked and lets go of the Workers. The database stays open. */
@@ -146,24 +147,24 @@ export class SqliteStore implements EventStore {
     this.#reader.close();
   }
 
-  #listen<T>(listeners: Set<T>, listener: T): () => void {
+  #listen<T>(listeners: Set<T>, { listener, seen }: { listener: T; seen: number }): () => void {
     if (this.#closed) return () => {};
     listeners.add(listener);
-    this.#follow();
+    this.#follow(seen);
     return () => {
       listeners.delete(listener);
-      this.#follow();
+      this.#follow(null);
     };
   }
 
   /** Tells the writer what this thread wants to hear. */
-  #follow(): void {
+  #follow(seen: number | null): void {
     const level: FollowLevel = this.#cellListeners.size > 0
       ? "cells"
       : this.#listeners.size > 0
       ? "commits"
       : "nothing";
-    this.#writer.tell({ kind: "follow", level });
+    this.#writer.tell({ kind: "follow", level, seen });
   }
 
   #notify(changed: ChangedColumns | null): void {

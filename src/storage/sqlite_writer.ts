@@ -57,8 +57,8 @@ class Writer implements Service {
   readonly #clients = new Set<Client>();
   readonly #appends: PendingAppend[] = [];
   readonly #jobs: Job[] = [];
-  /** The minutes of the last commit; `null` before the first. */
-  #announced: StoredRows["minutes"] | null = null;
+  /** What the last commit stored; `null` before the first. */
+  #announced: StoredRows | null = null;
   /** Why the last transaction failed; `null` when it did not. */
   #trouble: string | null = null;
   #running = false;
@@ -68,12 +68,12 @@ class Writer implements Service {
   #commits = 0;
 
   constructor(options: WorkerOptions) {
-    const { path, busyTimeoutMs, pagesMax } = options;
+    const { path, busyTimeoutMs, pagesMax, indexStepRows } = options;
     this.#database = openForWriting(path, { cacheKibibytes: SQLITE_WRITER_CACHE_KIBIBYTES, busyTimeoutMs });
     this.#database.exec(`pragma wal_autocheckpoint = ${SQLITE_CHECKPOINT_PAGES}`);
     if (pagesMax !== undefined) this.#database.exec(`pragma max_page_count = ${pagesMax}`);
     this.#appender = new Appender(this.#database);
-    this.#indexer = new Indexer(this.#database);
+    this.#indexer = new Indexer(this.#database, { stepRows: indexStepRows });
     this.#names = new Names(this.#database);
   }
 
@@ -101,7 +101,7 @@ class Writer implements Service {
   #hear(client: Client, request: Request): void {
     switch (request.kind) {
       case "follow":
-        return this.#follow(client, request.level);
+        return this.#follow(client, request);
       case "append": {
         const events = new ColumnReader(request.columns);
         const statuses = new Uint8Array(events.count);
@@ -119,11 +119,11 @@ class Writer implements Service {
    * A commit that ran while the wish was under way was announced to nobody: the client is told of it now. It is one at
    * most, because the ports are drained before each.
    */
-  #follow(client: Client, level: FollowLevel): void {
-    const before = client.level;
+  #follow(client: Client, { level, seen }: Extract<WriterRequest, { kind: "follow" }>): void {
     client.level = level;
-    if (level === before || level === "nothing" || this.#announced === null) return;
-    const changed = level === "cells" ? this.#changedColumns(this.#announced) : null;
+    const last = this.#announced?.seqs.at(-1);
+    if (last === undefined || seen === null || last <= seen) return;
+    const changed = level === "cells" ? this.#changedColumns(this.#announced!.minutes) : null;
     this.#reply(client, { kind: "committed", changed });
   }
 
@@ -201,12 +201,12 @@ class Writer implements Service {
   }
 
   /** Tells who wants to hear it that the log is longer. */
-  #announce({ minutes }: StoredRows): void {
-    this.#announced = minutes;
+  #announce(stored: StoredRows): void {
+    this.#announced = stored;
     let changed: ChangedColumns | null = null;
     for (const client of this.#clients) {
       if (client.level === "nothing") continue;
-      if (client.level === "cells") changed ??= this.#changedColumns(minutes);
+      if (client.level === "cells") changed ??= this.#changedColumns(stored.minutes);
       this.#reply(client, { kind: "committed", changed: client.level === "cells" ? changed : null });
     }
   }

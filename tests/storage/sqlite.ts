@@ -49,10 +49,10 @@ export function behindItsBack<T>(path: string, work: (database: DatabaseSync) =>
 }
 
 /** An empty SQLite store. */
-export async function openSqlite(): Promise<StoreHarness> {
+export async function openSqlite(options: Omit<SqliteOptions, "path"> = {}): Promise<StoreHarness> {
   const folder = temporaryFolder();
   const path = `${folder.path}/data/eventhub.db`;
-  let open = await openFile(path);
+  let open = await openFile(path, options);
   return {
     get store() {
       return open.store;
@@ -61,7 +61,7 @@ export async function openSqlite(): Promise<StoreHarness> {
     corrupt: (cell) => Promise.resolve(behindItsBack(path, (database) => corrupt(database, cell))),
     reopen: async () => {
       await open[Symbol.asyncDispose]();
-      open = await openFile(path);
+      open = await openFile(path, options);
     },
     [Symbol.asyncDispose]: async () => {
       await open[Symbol.asyncDispose]();
