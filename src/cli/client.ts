@@ -112,9 +112,11 @@ export class Client {
       headers,
       body: options.gzip ? await compress(text) : text,
     });
-    // 207, 422 and 503 are batch answers too, unless they are the problem of the request as a whole.
-    if (mediaType(response) !== "application/json") throw await this.problem(response);
-    return await this.#read<BatchAnswer>(response);
+    if (mediaType(response) === "application/json") return await this.#read<BatchAnswer>(response);
+    // When none was taken the answer is a problem, which has the results as members unless it is one of the request.
+    const failure = await this.problem(response);
+    if (failure.problem !== null && "results" in failure.problem) return failure.problem as Problem & BatchAnswer;
+    throw failure;
   }
 
   /** Reads an error answer. */

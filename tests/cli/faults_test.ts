@@ -132,6 +132,26 @@ processTest("cli: repeating ends in time, and says what is not known to be store
   assert(/^Gave up after .* attempts? .*The disk is full\.$/.test(lines[3]!), lines[3]);
 });
 
+processTest("cli: a batch of which nothing was taken is a problem with results, told by line", async () => {
+  await using hub = new FakeHub(() =>
+    problem(422, {
+      code: "invalid_argument",
+      detail: "None of the events was taken; see the results",
+      ...{ accepted: 0, duplicates: 0, rejected: 1, retryable: 0 },
+      results: [{
+        index: 0,
+        line: 1,
+        id: "a",
+        status: "invalid",
+        errors: [{ pointer: "/amount", code: "required", detail: "amount is required" }],
+      }],
+    })
+  );
+  const { code, stderr } = await runCli(["send", "--url", hub.url], { stdin: '{"id":"a"}\n' });
+  assertEquals(code, 1);
+  assertStringIncludes(stderr, "line 1 (id a): invalid: /amount: amount is required");
+});
+
 processTest(
   "cli: of a batch only what is not known to be stored goes out again, refusals are told by line",
   async () => {
