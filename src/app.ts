@@ -92,7 +92,9 @@ export async function openApp(config: Config): Promise<App> {
   opening.defer(async () => {
     closing = true;
     hub.endSubscriptions();
-    await Promise.all([closeServer(server), graphql[Symbol.asyncDispose]()]);
+    // Deno closes WebSockets with the server, before their last words are out: so they go first.
+    await graphql[Symbol.asyncDispose]();
+    await closeServer(server);
   });
 
   const host = config.host.includes(":") ? `[${config.host}]` : config.host;
