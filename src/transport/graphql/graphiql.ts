@@ -1,7 +1,7 @@
 /** GraphiQL: one page with everything in it, for browsers, without any other address. */
 
 /** The page, compressed, and the name of its content. */
-interface Page {
+export interface GraphiqlPage {
   readonly gzip: Uint8Array<ArrayBuffer>;
   readonly etag: string;
 }
@@ -12,8 +12,8 @@ interface Page {
  */
 const CONTENT_SECURITY_POLICY = "default-src 'self' 'unsafe-inline' 'unsafe-eval' blob: data:; frame-ancestors 'none'";
 
-/** Nine megabytes, so it is loaded and compressed when the first browser asks. */
-let page: Promise<Page> | null = null;
+/** Made when the first browser asks. */
+let page: Promise<GraphiqlPage> | null = null;
 
 /** Whether a request is a browser's for a page. */
 export function wantsPage(request: Request): boolean {
@@ -40,10 +40,20 @@ export async function graphiqlPage(request: Request): Promise<Response> {
   return new Response(gzip, { headers });
 }
 
-async function makePage(): Promise<Page> {
-  const { renderGraphiQL } = await import("@graphql-yoga/render-graphiql");
-  const html = new TextEncoder().encode(renderGraphiQL({ endpoint: "/graphql", title: "Event Hub GraphiQL" }));
-  const gzip = await new Response(new Blob([html]).stream().pipeThrough(new CompressionStream("gzip"))).bytes();
-  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", gzip));
-  return { gzip, etag: `"${digest.toHex().slice(0, 32)}"` };
+/** The page of a thread of its own; when that fails, the next request tries again. */
+function makePage(): Promise<GraphiqlPage> {
+  return new Promise((resolve, reject) => {
+    const url = new URL("./graphiql_worker.ts", import.meta.url);
+    const worker = new Worker(url, { type: "module", name: "graphiql" });
+    worker.onmessage = ({ data }) => {
+      worker.terminate();
+      resolve(data);
+    };
+    worker.onerror = (event) => {
+      event.preventDefault();
+      worker.terminate();
+      page = null;
+      reject(new Error(`Cannot make the page of GraphiQL: ${event.message}`));
+    };
+  });
 }
