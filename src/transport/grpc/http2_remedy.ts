@@ -1,5 +1,5 @@
 /**
- * Three remedies for what lies below the server. Importing this module installs them; it must be imported before
+ * Four remedies for what lies below the server. Importing this module installs them; it must be imported before
  * `@grpc/grpc-js`, which calls `http2.createServer`.
  *
  * 1. denoland/deno#36788, which Deno 2.9.4 to 2.9.6 have: when a client that made some hundred calls on a connection
@@ -10,6 +10,7 @@
  *    of the client: every stream of an old connection would be cut. So the age is kept here, with a GOAWAY alone: clients
  *    make new calls on a new connection, and streams live on.
  * 3. grpc-js reads deadlines of more than 24.8 days as already passed. They are taken away here: that is as good as none.
+ * 4. Deno's node:http2 lacks the constant with which grpc-js refuses a request that is no gRPC: it would answer 200.
  */
 import http2 from "node:http2";
 import { GRPC_CONNECTION_AGE_MS } from "../../limits.ts";
@@ -79,6 +80,9 @@ function remedied<Arguments extends unknown[], Server extends http2.Http2Server 
     return server;
   };
 }
+
+const UNSUPPORTED_MEDIA_TYPE = { HTTP_STATUS_UNSUPPORTED_MEDIA_TYPE: 415 };
+Object.assign(http2.constants, UNSUPPORTED_MEDIA_TYPE);
 
 // grpc-js looks the two up in the module at each call.
 http2.createServer = remedied(http2.createServer) as typeof http2.createServer;

@@ -104,6 +104,13 @@ export function replaced<T extends object>(original: T, members: Partial<T>): T 
 
 const same = (bytes: Buffer) => bytes;
 
+/** A method whose requests are bytes, whatever they hold. */
+export function withBytes<Request, Response>(
+  method: MethodDefinition<Request, Response>,
+): MethodDefinition<Buffer, Response> {
+  return { ...method, requestSerialize: same, requestDeserialize: same };
+}
+
 /** A client whose calls are promises; methods by their generated definitions. */
 export class TestClient implements Disposable {
   readonly #client: Client;

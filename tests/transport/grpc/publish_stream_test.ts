@@ -6,7 +6,16 @@ import { HubError } from "../../../src/errors.ts";
 import * as v1 from "../../../src/gen/eventhub/v1/eventhub.ts";
 import type { IngestResult } from "../../../src/hub.ts";
 import { GRPC_UNANSWERED_EVENTS_MAX } from "../../../src/limits.ts";
-import { hubMethods, openServer, type Refusal, refusalOf, replaced, socketTest, type TestClient } from "./client.ts";
+import {
+  hubMethods,
+  openServer,
+  type Refusal,
+  refusalOf,
+  replaced,
+  socketTest,
+  type TestClient,
+  withBytes,
+} from "./client.ts";
 
 const { EVENT_STATUS_CONFLICT, EVENT_STATUS_INVALID, EVENT_STATUS_MALFORMED, EVENT_STATUS_UNAVAILABLE } =
   v1.EventStatus;
@@ -95,11 +104,7 @@ socketTest("bad events are answered beside the good ones and never end the strea
   await using server = await openServer();
   await server.client.unary(hubMethods.publish, { event: event(1) });
   // The same wire format, with an event that can be any bytes.
-  const method: MethodDefinition<Buffer, v1.PublishStreamResponse> = {
-    ...hubMethods.publishStream,
-    requestSerialize: (bytes) => bytes,
-    requestDeserialize: (bytes) => bytes,
-  };
+  const method = withBytes(hubMethods.publishStream);
   const stream = new Sending(server.client, method);
   const encode = (number: number, input?: v1.EventInput) =>
     Buffer.from(v1.PublishStreamRequest.encode({ number: BigInt(number), event: input }).finish());
