@@ -83,7 +83,7 @@ export function testBehaviours(): void {
 /** A hub of its own over the memory drivers, under a column of the table. */
 export async function openHarness(column: keyof typeof COLUMNS, options: LabOptions = {}): Promise<Harness> {
   const lab = await openLab(options);
-  const clients = openClients(lab);
+  const clients = await openClients(lab);
   return {
     client: clients[column === "all" ? "rest" : column],
     clients,
@@ -103,7 +103,7 @@ export async function stepThrough(
   test: Deno.TestContext,
   hub: Address & { shutDown(): Promise<void> },
 ): Promise<void> {
-  await using clients = openClients(hub);
+  await using clients = await openClients(hub);
   let number = 0;
   for (const [column, cases] of Object.entries(COLUMNS) as [keyof typeof COLUMNS, readonly Behaviour[]][]) {
     for (const one of cases) {

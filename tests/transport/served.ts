@@ -1,14 +1,15 @@
-/** A hub that serves every protocol on free ports, over the memory drivers or as the real process. */
+/**
+ * A hub that serves every protocol on free ports. graphql-js and grpc-js look at the environment when they are loaded,
+ * which bare `deno test` does not allow: so what stands on them is imported when a test runs.
+ */
 import type { Event } from "../../src/event.ts";
 import type { HubApi } from "../../src/hub.ts";
 import type { AppendStatus, EventStore } from "../../src/storage.ts";
-import { startGrpc } from "../../src/transport/grpc/server.ts";
 import { createRest } from "../../src/transport/rest/server.ts";
 import { altered } from "../altered.ts";
 import { openTestHub, testConfig, type TestHub, type TestHubOptions } from "../harness.ts";
 import type { Client, Protocol } from "./clients.ts";
 import { graphqlClient } from "./clients_graphql.ts";
-import { grpcClient } from "./clients_grpc.ts";
 import { restClient } from "./clients_rest.ts";
 
 /** Where a hub is. */
@@ -70,8 +71,8 @@ export function lacking(names: readonly Deno.PermissionDescriptor["name"][]): st
 /** Opens a hub over the memory drivers. */
 export async function openLab(options: LabOptions = {}): Promise<Lab> {
   const { wrapHub = (hub) => hub, ...hubOptions } = options;
-  // graphql-js looks at the environment when it is loaded, which bare `deno test` does not allow.
   const { createGraphql } = await import("../../src/transport/graphql/server.ts");
+  const { startGrpc } = await import("../../src/transport/grpc/server.ts");
   const faults = new StoreFaults();
   const config = testConfig(hubOptions);
   await using opening = new AsyncDisposableStack();
@@ -114,7 +115,8 @@ export async function openLab(options: LabOptions = {}): Promise<Lab> {
 export type Clients = Readonly<Record<Protocol, Client>> & AsyncDisposable;
 
 /** Opens a client of each protocol. */
-export function openClients({ httpUrl, grpcAddress }: Address): Clients {
+export async function openClients({ httpUrl, grpcAddress }: Address): Promise<Clients> {
+  const { grpcClient } = await import("./clients_grpc.ts");
   const clients: Record<Protocol, Client> = {
     "rest": restClient(httpUrl),
     "graphql": graphqlClient(httpUrl),

@@ -152,7 +152,7 @@ export const LIVE: readonly Behaviour[] = [
     run: async (harness) => {
       const { client } = harness;
       await using other = await openLab();
-      await using otherClients = openClients(other);
+      await using otherClients = await openClients(other);
       const foreign = await otherClients.rest.streamHead();
       const events = [sale(harness, 0), sale(harness, 1)];
       await client.publishBatch(events);
@@ -168,7 +168,7 @@ export const LIVE: readonly Behaviour[] = [
     run: async (harness) => {
       const { client } = harness;
       await using other = await openLab();
-      await using otherClients = openClients(other);
+      await using otherClients = await openClients(other);
       await client.publish(sale(harness, 0));
       await using live = await client.follow({ after: await otherClients.rest.streamHead() });
       await take(live, "reset", 1);
@@ -253,7 +253,7 @@ export const LIVE: readonly Behaviour[] = [
           return stream;
         },
       });
-      await using clients = openClients(lab);
+      await using clients = await openClients(lab);
       const client = clients[harness.client.protocol];
       const head = await client.streamHead();
       await using live = await client.follow({ after: head });

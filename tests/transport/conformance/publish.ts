@@ -132,7 +132,7 @@ export const PUBLISH: readonly Behaviour[] = [
     lab: "the zone is a setting of the hub",
     run: async (harness) => {
       await using lab = await openLab({ naiveZone: "Europe/Berlin" });
-      await using clients = openClients(lab);
+      await using clients = await openClients(lab);
       const client = clients[harness.client.protocol];
       const event = sale(harness, 0, { timestamp: "2025-07-15T12:00:00.25" });
       await client.publish(event);

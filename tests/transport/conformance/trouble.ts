@@ -124,7 +124,7 @@ export const TROUBLE: readonly Behaviour[] = [
     lab: "the store hangs on request",
     run: async (harness) => {
       await using lab = await openLab({ requestTimeoutMs: 30 });
-      await using clients = openClients(lab);
+      await using clients = await openClients(lab);
       const client = clients[harness.client.protocol];
       const stuck = Promise.withResolvers<readonly AppendStatus[]>();
       lab.faults.append = () => stuck.promise;
