@@ -77,7 +77,7 @@ class ShutdownRun {
       )
     );
     for (const one of subscribers) one.connect(hub);
-    await this.#loadAndStop(hub, round);
+    await this.#loadAndStop(hub, { round, subscribers });
     for (const one of subscribers) {
       const end = await one.ended;
       if (end.kind !== "ended") this.#note(round, `${one.name} ended with ${JSON.stringify(end)}`);
@@ -88,12 +88,17 @@ class ShutdownRun {
     await this.#checkStreams(again, { round, start, subscribers });
   }
 
-  async #loadAndStop(hub: HubProcess, round: number): Promise<void> {
+  async #loadAndStop(
+    hub: HubProcess,
+    { round, subscribers }: { round: number; subscribers: readonly Subscriber[] },
+  ): Promise<void> {
     const senders = mixedSenders(hub);
     const stop = new AbortController();
     const next = () => typicalEvent(++this.#events, { prefix: "shutdown" });
     const sending = sendUntil(stop.signal, { senders, ledger: this.#ledger, next })
       .catch((error) => this.#note(round, `a wrong answer: ${error}`));
+    await Promise.all(subscribers.map((one) => one.whenReceived(1, REST_TIMEOUT_MS)))
+      .catch((error) => this.#note(round, String(error)));
     await pause(this.#options.loadMs);
     const exit = await hub.stop();
     stop.abort();
