@@ -106,7 +106,8 @@ function describeAnswer({ description, content, headers = {} }: DocumentedAnswer
 /** The errors of an operation by status; an answer that is described already stays as it is. */
 function describeErrors({ answers, errors }: Operation, method: Route["method"]): Record<string, Json> {
   const codes = new Map<number, ErrorCode[]>();
-  for (const code of [...errors, "internal" as const]) {
+  const late: ErrorCode[] = method === "GET" && errors.length > 0 ? ["deadline_exceeded"] : [];
+  for (const code of new Set<ErrorCode>([...errors, ...late, "internal"])) {
     const { status } = STATUS[code];
     if (!(status in answers)) codes.set(status, [...codes.get(status) ?? [], code]);
   }

@@ -4,6 +4,7 @@ import { HubError } from "../../errors.ts";
 import type { HubApi } from "../../hub.ts";
 import { BodyReader } from "../body.ts";
 import { Cors } from "../cors.ts";
+import { Deadlines } from "../deadlines.ts";
 import { answerError } from "./errors.ts";
 import { Exchange } from "./exchange.ts";
 import { aggregateRoutes } from "./handlers_aggregates.ts";
@@ -63,13 +64,16 @@ export function createRest(options: RestOptions): Rest {
   ].map((route) => ({ ...route, name: `${route.method} ${route.path}` }));
   const router = new Router(routes);
   const cors = new Cors(config.corsOrigins);
+  const deadlines = new Deadlines(config.requestTimeoutMs);
+  const handle = (route: Route, exchange: Exchange): Response | Promise<Response> =>
+    route.method === "GET" ? handleInTime(deadlines, route, exchange) : route.handle(exchange);
   const fetch = async (request: Request): Promise<Response> => {
     const startedAt = observe === undefined ? 0 : performance.now();
     const exchange = new Exchange(request, cors.headers(request));
     const route = router.find(request.method, exchange.path);
     let response: Response;
     try {
-      response = route === null ? answerOther(exchange, { router, cors }) : await route.handle(exchange);
+      response = route === null ? answerOther(exchange, { router, cors }) : await handle(route, exchange);
     } catch (error) {
       response = answerError(exchange, error);
     }
@@ -77,6 +81,21 @@ export function createRest(options: RestOptions): Rest {
     return response;
   };
   return { fetch, routes };
+}
+
+/** What is written has deadlines of its own, for its body and its commit; what is read gets one here. */
+async function handleInTime(deadlines: Deadlines, route: Route, exchange: Exchange): Promise<Response> {
+  const handling = Promise.resolve(route.handle(exchange));
+  let late = false;
+  try {
+    return await deadlines.guard(handling, () => {
+      late = true;
+      return new HubError("deadline_exceeded", "The hub did not find the answer in time");
+    });
+  } finally {
+    // A stream that opens now has no reader any more.
+    if (late) handling.then((response) => response.body?.cancel(), () => undefined);
+  }
 }
 
 /** A request that no route takes: another method of a known path, or an unknown path. */

@@ -223,3 +223,20 @@ Deno.test("rest: HEAD answers as GET does", async () => {
   assert(answered.headers.has("x-stream-cursor"));
   assertEquals((await test.ask("/events/x", { method: "HEAD" })).status, 404);
 });
+
+Deno.test("rest: a read that hangs is given up after the deadline, a stream that opens too late is closed", async () => {
+  const opening = Promise.withResolvers<never>();
+  const hang = () => opening.promise;
+  await using test = openRest({
+    config: { requestTimeoutMs: 20 },
+    replace: { list: hang, get: hang, aggregates: hang, subscribe: hang },
+  });
+  for (const path of ["/events", "/events/a", "/aggregates", "/events/stream"]) {
+    const answered = await test.ask(path);
+    assertProblem(answered, 504, "deadline_exceeded");
+    assertEquals(answered.headers.get("retry-after"), "1");
+  }
+  const closed = Promise.withResolvers<void>();
+  opening.resolve({ close: closed.resolve, ended: new AbortController().signal } as never);
+  await closed.promise;
+});
