@@ -1,33 +1,6 @@
-/** An event that is stored while a subscription opens: neither the log nor the live tail may leave it to the next one. */
-import { assertEquals } from "@std/assert";
-import { streamHead } from "./api.ts";
-import { FOLLOW_PROTOCOLS } from "./follow.ts";
-import type { Report } from "./options.ts";
-import { startHub } from "./process.ts";
-import { restSender } from "./send.ts";
+/** An event that is stored while a subscription opens. */
 import { soakCase } from "./soak_case.ts";
-import { Subscriber } from "./subscriber.ts";
-import { typicalEvent } from "./typical_event.ts";
 
-const ROUNDS = 40;
-const DELIVERY_MS_MAX = 2_000;
-
-async function openAndSend(): Promise<Report> {
-  await using hub = await startHub();
-  const sender = restSender(hub.httpUrl);
-  const violations: string[] = [];
-  for (let round = 0; round < ROUNDS; round++) {
-    const after = await streamHead(hub.httpUrl);
-    const subscribers = FOLLOW_PROTOCOLS.map((protocol) => new Subscriber(protocol, { number: round, after }));
-    for (const one of subscribers) one.connect(hub);
-    const event = typicalEvent(round, { prefix: "opening" });
-    assertEquals(await sender.send([event]), ["stored"]);
-    for (const one of subscribers) {
-      await one.whenSeen(event.id, DELIVERY_MS_MAX).catch((error) => violations.push(String(error)));
-    }
-    for (const one of subscribers) await one.cut();
-  }
-  return { name: "opening", figures: { rounds: ROUNDS }, violations };
-}
-
-soakCase("an event stored while a subscription opens is delivered at once", { run: openAndSend });
+soakCase("an event stored while a subscription opens is delivered at once", {
+  run: async () => (await import("./opening.ts")).runOpening({ rounds: 40 }),
+});
