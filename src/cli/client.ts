@@ -1,4 +1,5 @@
 /** The hub as the command line sees it: one small HTTP client. */
+import { within } from "../worker.ts";
 import type { BatchAnswer, Problem } from "./contract.ts";
 import { shown } from "./terminal.ts";
 
@@ -48,8 +49,9 @@ export interface RequestOptions {
   readonly query?: Query;
   readonly headers?: Record<string, string>;
   readonly body?: string | Uint8Array<ArrayBuffer>;
+  /** Ends the exchange; there is no deadline then. */
   readonly signal?: AbortSignal;
-  /** Deadline of the whole exchange; `null` for a stream, which has none. */
+  /** Deadline of the whole exchange; `null` for none. */
   readonly timeoutMs?: number | null;
 }
 
@@ -74,10 +76,9 @@ export class Client {
     for (const [name, value] of Object.entries(query)) {
       for (const each of typeof value === "string" ? [value] : value ?? []) url.searchParams.append(name, each);
     }
-    const signals = options.signal ? [options.signal] : [];
-    if (timeoutMs !== null) signals.push(AbortSignal.timeout(timeoutMs));
+    const signal = options.signal ?? (timeoutMs === null ? undefined : AbortSignal.timeout(timeoutMs));
     try {
-      const response = await fetch(url, { method, headers, body, signal: AbortSignal.any(signals), redirect: "error" });
+      const response = await fetch(url, { method, headers, body, signal, redirect: "error" });
       this.reached = true;
       return response;
     } catch (error) {
@@ -130,7 +131,7 @@ export class Client {
 
   async #read<T>(response: Response): Promise<T> {
     try {
-      return await response.json() as T;
+      return await within(REQUEST_TIMEOUT_MS, "The answer", response.json()) as T;
     } catch (error) {
       throw new HubUnreachable(this.url, error);
     }

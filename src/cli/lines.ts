@@ -59,9 +59,8 @@ export class LineReader {
 
   async #linger<T>(chunk: Promise<T>): Promise<T | void> {
     const arrived = new AbortController();
-    const signal = AbortSignal.any([this.#signal, arrived.signal]);
     try {
-      return await Promise.race([chunk, wait(LINGER_MS, signal)]);
+      return await Promise.race([chunk, wait(LINGER_MS, arrived.signal)]);
     } finally {
       arrived.abort();
     }

@@ -76,12 +76,13 @@ class Tail {
 
   /** Follows one connection to its end; answers whether the work is done. */
   async #follow(interrupted: AbortSignal): Promise<boolean> {
-    const silence = new AbortController();
-    const onSilence = () => silence.abort(new HubUnreachable(this.#client.url, new Error("nothing came for 45 s")));
+    const connection = new AbortController();
+    const onInterrupted = () => connection.abort(interrupted.reason);
+    const onSilence = () => connection.abort(new HubUnreachable(this.#client.url, new Error("nothing came for 45 s")));
+    interrupted.addEventListener("abort", onInterrupted);
     let timer = setTimeout(onSilence, SILENCE_MS);
     try {
-      const body = await this.#connect(AbortSignal.any([interrupted, silence.signal]));
-      for await (const block of readSse(body)) {
+      for await (const block of readSse(await this.#connect(connection.signal), connection.signal)) {
         clearTimeout(timer);
         timer = setTimeout(onSilence, SILENCE_MS);
         if (this.#failed > 0) note("Connected again.");
@@ -93,6 +94,7 @@ class Tail {
       throw error instanceof TypeError ? new HubUnreachable(this.#client.url, error) : error;
     } finally {
       clearTimeout(timer);
+      interrupted.removeEventListener("abort", onInterrupted);
     }
     throw new HubUnreachable(this.#client.url, new Error("the stream ended"));
   }
@@ -105,7 +107,6 @@ class Tail {
       query: { user_id: user, event_type: type, after },
       headers,
       signal,
-      timeoutMs: null,
     });
     return response.body ?? new ReadableStream({ start: (controller) => controller.close() });
   }
