@@ -1,7 +1,7 @@
 /** Bodies: sizes, encodings, media types, bytes that are not what they say. */
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { gzipSync } from "node:zlib";
-import { BATCH_BODY_BYTES_MAX, EVENT_BODY_BYTES_MAX } from "../../../src/limits.ts";
+import { BATCH_BODY_BYTES_MAX, BODIES_IN_FLIGHT_BYTES_MAX, EVENT_BODY_BYTES_MAX } from "../../../src/limits.ts";
 import { assertProblem, EVENT, openRest } from "./rest_harness.ts";
 
 const json = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
@@ -163,5 +163,18 @@ Deno.test("rest: a body that does not come is given up after the deadline", asyn
       assertEquals(answered.headers.get("retry-after"), "1");
     }
   }
+  assertEquals((await test.ask("/events", { body: EVENT })).status, 200);
+});
+
+Deno.test("rest: bodies that are being read are bounded in all, and given up they make room again", async () => {
+  await using test = openRest({ config: { requestTimeoutMs: 400 } });
+  const stalled = () =>
+    test.ask("/events", {
+      body: new ReadableStream<Uint8Array>(),
+      headers: { "content-length": String(EVENT_BODY_BYTES_MAX) },
+    });
+  const waiting = Array.from({ length: BODIES_IN_FLIGHT_BYTES_MAX / EVENT_BODY_BYTES_MAX }, stalled);
+  assertProblem(await stalled(), 503, "overloaded");
+  for (const answered of await Promise.all(waiting)) assertProblem(answered, 408, "timeout");
   assertEquals((await test.ask("/events", { body: EVENT })).status, 200);
 });
