@@ -51,6 +51,12 @@ export function formatAmount(units: Amount | bigint): string {
   return (sum < 0n ? "-" : "") + whole + (fraction === "" ? "" : "." + fraction);
 }
 
+/** Decimal text of a mean, which always shows all its digits: it is rounded to them. */
+export function formatAverage(units: bigint): string {
+  const [whole, fraction = ""] = formatAmount(units).split(".");
+  return `${whole}.${fraction.padEnd(AMOUNT_FRACTION_DIGITS_MAX, "0")}`;
+}
+
 /** The double nearest to the amount; its shortest text is the canonical text. */
 export function amountToNumber(units: Amount): number {
   return units / AMOUNT_UNITS + 0;

@@ -92,8 +92,8 @@ export const GRAPHQL_SOCKET_MESSAGES_MAX = 2 * GRAPHQL_SOCKET_OPERATIONS_MAX;
 export const GRAPHQL_SOCKET_MESSAGE_CHARACTERS_MAX = 64 * KIBIBYTE;
 /** A client that opens a WebSocket says hello at once. */
 export const GRAPHQL_SOCKET_HELLO_MS = 3 * SECOND_MS;
-/** Silence after which a WebSocket is pinged, and closed when no pong comes. */
-export const GRAPHQL_SOCKET_IDLE_SECONDS = 30;
+/** Silence after which a WebSocket is closed, after a ping: long enough for a slow reader to get through its buffers. */
+export const GRAPHQL_SOCKET_IDLE_SECONDS = 60;
 /** What may wait in a WebSocket that is not read before its subscriptions are asked for no more. */
 export const SOCKET_BUFFER_BYTES_MAX = MEBIBYTE;
 /** WebSockets do not say when they have drained, so the full ones are looked at. */

@@ -109,15 +109,22 @@ function shapeHubError(error: HubError, located: GraphQLError | null, requestId:
     });
   }
   const http = located?.extensions.http;
+  const faults = faultsOf(error);
   return rebuild(located, spellMessage(error), {
     code: CODES[error.code],
-    ...(error.errors.length === 0 ? {} : { errors: error.errors.map(spellFieldError) }),
+    ...(faults.length === 0 ? {} : { errors: faults.map(spellFieldError) }),
     ...(error.id === undefined ? {} : { id: error.id }),
     ...(error.retryAfterSeconds === undefined ? {} : { retryAfter: error.retryAfterSeconds }),
     ...(error.cursor === undefined ? {} : { cursor: error.cursor }),
     ...(error.code === "internal" ? { requestId } : {}),
     ...(http === undefined ? {} : { http }),
   });
+}
+
+/** The fields at fault; a cursor comes in one argument only, so the hub does not name it. */
+function faultsOf({ code, message, errors }: HubError): readonly FieldError[] {
+  if (code !== "invalid_cursor" || errors.length > 0) return errors;
+  return [{ parameter: "after", code: "invalid_value", detail: message }];
 }
 
 /** What a resolver threw; `null` when the fault is in the query itself. */

@@ -1,5 +1,5 @@
 /** The types of the schema. Their field names and descriptions are what clients see. */
-import { amountToNumber, formatAmount } from "../../amount.ts";
+import { amountToNumber, formatAmount, formatAverage } from "../../amount.ts";
 import type { FieldError } from "../../errors.ts";
 import type { IngestResult, Published, WindowRow } from "../../hub.ts";
 import type { Total } from "../../storage.ts";
@@ -134,8 +134,8 @@ export const Aggregate = builder.objectRef<WindowRow>("Aggregate").implement({
     max: t.string({ nullable: true, description: "Largest amount.", resolve: ({ max }) => amountText(max) }),
     avg: t.string({
       nullable: true,
-      description: "Mean, rounded half-even to four digits.",
-      resolve: ({ average }) => amountText(average),
+      description: "Mean, always with four fraction digits, rounded half-even.",
+      resolve: ({ average }) => average === null ? null : formatAverage(average),
     }),
     p50: t.string({
       nullable: true,

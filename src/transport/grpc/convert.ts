@@ -1,17 +1,12 @@
 /** Between the messages of eventhub.v1 and what the hub speaks. */
-import { formatAmount } from "../../amount.ts";
+import { formatAmount, formatAverage } from "../../amount.ts";
 import { type FieldError as HubFieldError, type FieldErrorCode, HubError } from "../../errors.ts";
 import type { Event } from "../../event.ts";
 import type { LiveFilter } from "../../feed.ts";
 import * as v1 from "../../gen/eventhub/v1/eventhub.ts";
 import { Timestamp } from "../../gen/google/protobuf/timestamp.ts";
 import type { AggregatesRequest, WindowRow } from "../../hub.ts";
-import {
-  AMOUNT_FRACTION_DIGITS_MAX,
-  CURSOR_CHARACTERS_MAX,
-  TIMESTAMP_YEAR_MAX,
-  TIMESTAMP_YEAR_MIN,
-} from "../../limits.ts";
+import { CURSOR_CHARACTERS_MAX, TIMESTAMP_YEAR_MAX, TIMESTAMP_YEAR_MIN } from "../../limits.ts";
 import type { EventFilter } from "../../storage.ts";
 import type { Start } from "../../stream.ts";
 import { parseTimestamp } from "../../timestamp.ts";
@@ -186,7 +181,7 @@ export function toAggregateRow(row: WindowRow): v1.AggregateRow {
     net: formatAmount(row.net),
     min: decimal(row.min),
     max: decimal(row.max),
-    avg: row.average === null ? undefined : fourDigits(row.average),
+    avg: row.average === null ? undefined : formatAverage(row.average),
     p50: decimal(percentiles?.p50 ?? null),
     p95: decimal(percentiles?.p95 ?? null),
     p99: decimal(percentiles?.p99 ?? null),
@@ -197,10 +192,4 @@ export function toAggregateRow(row: WindowRow): v1.AggregateRow {
 
 function decimal(units: number | null): string | undefined {
   return units === null ? undefined : formatAmount(units);
-}
-
-/** A mean always shows all its digits: it is rounded to them. */
-function fourDigits(units: bigint): string {
-  const [whole, fraction = ""] = formatAmount(units).split(".");
-  return `${whole}.${fraction.padEnd(AMOUNT_FRACTION_DIGITS_MAX, "0")}`;
 }

@@ -1,8 +1,7 @@
 /** What the hub gives, as the JSON of the REST contract. Written by hand: it is made for every event of every list. */
-import { formatAmount } from "../../amount.ts";
+import { formatAmount, formatAverage } from "../../amount.ts";
 import type { Event } from "../../event.ts";
 import type { Aggregates, WindowRow } from "../../hub.ts";
-import { AMOUNT_FRACTION_DIGITS_MAX } from "../../limits.ts";
 import type { RecountReport, Total } from "../../storage.ts";
 import { formatTimestamp } from "../../timestamp.ts";
 import type { WindowSize } from "../../window.ts";
@@ -49,7 +48,7 @@ export function rowJson(row: WindowRow, options: { percentiles: boolean }): RowJ
     net: formatAmount(row.net),
     min: decimal(row.min),
     max: decimal(row.max),
-    avg: row.average === null ? null : fourDigits(row.average),
+    avg: row.average === null ? null : formatAverage(row.average),
     ...(options.percentiles
       ? {
         p50: decimal(percentiles?.p50 ?? null),
@@ -98,12 +97,4 @@ function totalJson(total: Total | null): { count: number; total: string } | null
 
 function decimal(units: number | null): string | null {
   return units === null ? null : formatAmount(units);
-}
-
-/** A mean always shows all its digits: it is rounded to them. */
-function fourDigits(units: bigint): string {
-  const text = formatAmount(units);
-  const point = text.indexOf(".");
-  const digits = point < 0 ? 0 : text.length - point - 1;
-  return text + (point < 0 ? "." : "") + "0".repeat(AMOUNT_FRACTION_DIGITS_MAX - digits);
 }
