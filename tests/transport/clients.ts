@@ -2,8 +2,8 @@
 import { assertEquals, fail } from "@std/assert";
 import type { ErrorCode } from "../../src/errors.ts";
 
-/** The protocols, GraphQL with both of its ways to follow. */
-export type Protocol = "rest" | "graphql" | "graphql-ws" | "grpc";
+/** The protocols, GraphQL with both of its ways to follow, gRPC with both of its ways to send many events. */
+export type Protocol = "rest" | "graphql" | "graphql-ws" | "grpc" | "grpc-stream";
 
 /** An event to send. What is left out is not sent; `amount` and `timestamp` are text, and may be nonsense. */
 export interface SentEvent {
@@ -229,6 +229,7 @@ export async function assertRefused(
       assertEquals([refusal.status, refusal.code], [form.rest, code], refusal.message);
       break;
     case "grpc":
+    case "grpc-stream":
       assertEquals([refusal.status, refusal.code], [form.grpc, code], refusal.message);
       break;
     case "graphql":

@@ -1,5 +1,5 @@
 /** The hub over gRPC, `eventhub.v1`. */
-import { type MethodDefinition, type ServiceError, status } from "@grpc/grpc-js";
+import { type ClientDuplexStream, type MethodDefinition, type ServiceError, status } from "@grpc/grpc-js";
 import { assertEquals } from "@std/assert";
 import {
   type AggregateRow,
@@ -11,6 +11,8 @@ import {
   EventStatus,
   Fill,
   Order,
+  type PublishStreamRequest,
+  type PublishStreamResponse,
   ResetMode,
   ResetReason,
   type SubscribeResponse,
@@ -63,8 +65,8 @@ function fieldPath(name: string): string {
   return first + rest.map((part) => /^\w+$/.test(part) ? `.${part}` : `[${JSON.stringify(part)}]`).join("");
 }
 
-/** Opens a client with a connection of its own. */
-export function grpcClient(address: string): Client {
+/** Opens a client with a connection of its own, which sends many events by `PublishBatch` or by `PublishStream`. */
+export function grpcClient(address: string, protocol: "grpc" | "grpc-stream" = "grpc"): Client {
   const client = connect(address);
   const call = <Request, Response>(method: MethodDefinition<Request, Response>, request: Request): Promise<Response> =>
     new Promise((resolve, reject) => {
@@ -75,12 +77,13 @@ export function grpcClient(address: string): Client {
       });
     });
   return {
-    protocol: "grpc",
+    protocol,
     spelling: SPELLING,
     async publish(event): Promise<Published> {
       return await call(methods.publish, { event: toInput(event) });
     },
     async publishBatch(events): Promise<BatchAnswer> {
+      if (protocol === "grpc-stream") return await publishStream(client.publishStream(), events);
       const answer = await call(methods.publishBatch, { events: events.map(toInput), omitStored: false });
       return { ...answer, results: answer.results.map(toItem) };
     },
@@ -121,6 +124,38 @@ export function grpcClient(address: string): Client {
       return Promise.resolve(new PulledLive(items(call), () => call.cancel()));
     },
     [Symbol.asyncDispose]: () => Promise.resolve(client.close()),
+  };
+}
+
+/** Sends events over a stream, and makes one answer of those that come, each of which is for the events of a commit. */
+async function publishStream(
+  call: ClientDuplexStream<PublishStreamRequest, PublishStreamResponse>,
+  events: readonly SentEvent[],
+): Promise<BatchAnswer> {
+  const results = new Map<number, BatchItem>();
+  const ids = new Map<number, string>();
+  const put = (number: bigint, item: Omit<BatchItem, "index">) => {
+    const index = Number(number);
+    assertEquals(results.has(index), false, "Each number is answered once");
+    results.set(index, { ...item, index });
+  };
+  events.forEach((event, index) => call.write({ number: BigInt(index), event: toInput(event) }));
+  call.end();
+  for await (const { stored, duplicates, rejected, givenIds } of call as AsyncIterable<PublishStreamResponse>) {
+    for (const { number, id } of givenIds) ids.set(Number(number), id);
+    const idOf = (number: bigint) => ids.get(Number(number)) ?? events[Number(number)]!.id!;
+    for (const number of stored) put(number, { id: idOf(number), status: "stored", faults: [] });
+    for (const number of duplicates) put(number, { id: idOf(number), status: "duplicate", faults: [] });
+    for (const { number, ...rest } of rejected) put(number, toItem({ ...rest, index: Number(number) }));
+  }
+  const all = events.map((_, index) => results.get(index)!);
+  const count = (...statuses: string[]) => all.filter(({ status }) => statuses.includes(status)).length;
+  return {
+    accepted: count("stored"),
+    duplicates: count("duplicate"),
+    rejected: count("conflict", "invalid", "malformed"),
+    retryable: count("unavailable"),
+    results: all,
   };
 }
 

@@ -122,6 +122,7 @@ export async function openClients({ httpUrl, grpcAddress }: Address): Promise<Cl
     "graphql": graphqlClient(httpUrl),
     "graphql-ws": graphqlClient(httpUrl, "graphql-ws"),
     "grpc": grpcClient(grpcAddress),
+    "grpc-stream": grpcClient(grpcAddress, "grpc-stream"),
   };
   return {
     ...clients,

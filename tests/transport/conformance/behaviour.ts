@@ -83,4 +83,5 @@ export const SHUTDOWN_REASONS: Readonly<Record<Protocol, string>> = {
   "graphql": "UNAVAILABLE",
   "graphql-ws": "UNAVAILABLE",
   "grpc": "unavailable",
+  "grpc-stream": "unavailable",
 };

@@ -114,5 +114,5 @@ export const FIELD_FAULTS: readonly Behaviour[] = [
 
 /** A result of gRPC cannot tell an empty id from none. */
 function emptyId(protocol: string): string | null {
-  return protocol === "grpc" ? null : "";
+  return protocol.startsWith("grpc") ? null : "";
 }
