@@ -138,7 +138,8 @@ export const LIVE: readonly Behaviour[] = [
     run: async ({ client }) => {
       const head = await client.streamHead();
       for (const after of ["nonsense", head.slice(0, -1), head + "0", `${head} `, "l1.2.3.4", "Latest"]) {
-        await assertRefused(client, () => follow(client, { after }), "invalid_cursor");
+        const { faults } = await assertRefused(client, () => follow(client, { after }), "invalid_cursor");
+        assertEquals(faults.map(({ field }) => field), [client.spelling.parameter("after")]);
       }
       for (const after of ["", "2024-02-30T00:00:00Z", "2024-01-15"]) {
         const { faults } = await assertRefused(client, () => follow(client, { after }), "invalid_argument");
