@@ -73,11 +73,6 @@ export class Sockets implements AsyncDisposable {
     });
   }
 
-  /** Sockets now. */
-  get size(): number {
-    return this.#open.size;
-  }
-
   /** Turns a request into a socket. Throws `HubError` when there are too many, or at the end. */
   upgrade(request: Request, context: GraphqlContext): Response {
     if (this.#closing) throw new HubError("unavailable", "The hub is shutting down");

@@ -58,6 +58,21 @@ graphqlTest("a body that cannot be read is a typed error", async () => {
   }
 });
 
+graphqlTest("a body that does not come is given up, and one that is compressed is inflated", async () => {
+  await using hub = await open({ config: { requestTimeoutMs: 40 } });
+  const never = new ReadableStream<Uint8Array>({ start: (controller) => controller.enqueue(new Uint8Array([0x7b])) });
+  const slow = await send(hub, { method: "POST", headers: JSON_TYPE, body: never });
+  assertEquals(slow.headers.get("connection"), "close");
+  const { status, errors } = await answerOf(slow);
+  assertEquals([status, errors[0]?.extensions.code], [408, "REQUEST_TIMEOUT"]);
+  const gzip = new Blob([QUERY]).stream().pipeThrough(new CompressionStream("gzip"));
+  const headers = { ...JSON_TYPE, "content-encoding": "gzip" };
+  const inflated = await send(hub, { method: "POST", headers, body: gzip });
+  assertEquals((await answerOf(inflated)).data, { __typename: "Query" });
+  const other = await send(hub, { method: "POST", headers: { ...JSON_TYPE, "content-encoding": "br" }, body: QUERY });
+  assertEquals((await answerOf(other)).status, 415);
+});
+
 graphqlTest("a query that cannot be executed is a typed error, 400 for who asks for it", async () => {
   await using hub = await open();
   const bad: [Record<string, unknown>, string][] = [

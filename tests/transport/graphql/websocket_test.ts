@@ -285,6 +285,25 @@ graphqlTest("a socket that is not read is asked for no more, released, and never
   assert(read.endsWith(last) && read.includes('"e0"') && !read.includes('"e1999"') && !read.includes('"late"'));
 }, { net: true });
 
+graphqlTest("a socket that is not read does not hold up the end", async () => {
+  await using hub = await serve();
+  const connection = await Deno.connect({ hostname: "127.0.0.1", port: hub.port });
+  const writer = new FrameWriter(connection);
+  await writer.handshake(`127.0.0.1:${hub.port}`);
+  await writer.send({ type: "connection_init" });
+  await writer.send(subscribe("1", "subscription { eventStream { properties } }"));
+  await until(() => hub.hub.load.subscribers === 1);
+  const properties = { text: "x".repeat(15_000) };
+  for (let sent = 0; sent < 1_500; sent += 50) {
+    const inputs = Array.from({ length: 50 }, (_, i) => eventOf(`e${sent + i}`, { properties }));
+    await hub.hub.publishBatch(inputs, SENDER);
+    await hub.hub.whenSettled();
+  }
+  await hub.graphql[Symbol.asyncDispose]();
+  assertEquals(hub.hub.load.subscribers, 0);
+  connection.close();
+}, { net: true });
+
 /** Speaks WebSocket on a connection without ever reading behind the handshake. */
 class FrameWriter {
   readonly #connection: Deno.Conn;
