@@ -1,10 +1,15 @@
 /** Server-sent events: GET /events/stream and GET /aggregates/stream. */
 import { assert, assertEquals } from "@std/assert";
-import { readSse, type SseBlock } from "../../../src/cli/sse.ts";
+import { type SseBlock, SseParser } from "../../../src/cli/sse.ts";
 import { HubError } from "../../../src/errors.ts";
 import { LiveBatch, type LiveMessage, type LiveSubscription, type SubscribeOptions } from "../../../src/feed.ts";
 import { STREAM_KEEP_ALIVE_MS, SUBSCRIBER_STALL_MS } from "../../../src/limits.ts";
 import { assertProblem, assertShape, faults, openRest, withId } from "./rest_harness.ts";
+
+async function* blocksOf(body: ReadableStream<Uint8Array<ArrayBuffer>>): AsyncGenerator<SseBlock> {
+  const parser = new SseParser();
+  for await (const text of body.pipeThrough(new TextDecoderStream())) yield* parser.push(text);
+}
 
 /** Reads a stream block by block. */
 class Reader implements AsyncDisposable {
@@ -14,7 +19,7 @@ class Reader implements AsyncDisposable {
   constructor(response: Response) {
     assertEquals([response.status, response.headers.get("content-type")], [200, "text/event-stream"]);
     this.response = response;
-    this.#blocks = readSse(response.body as ReadableStream<Uint8Array<ArrayBuffer>>);
+    this.#blocks = blocksOf(response.body!);
   }
 
   async next(): Promise<SseBlock> {
