@@ -1,5 +1,6 @@
 /** What the gRPC tests stand on: a server over a test hub, and clients that answer with promises. */
 import "../../../src/transport/grpc/http2_remedy.ts";
+import "../../soak/http2_client_remedy.ts";
 import {
   type CallOptions,
   Client,
