@@ -18,24 +18,24 @@ export interface SseBlock {
  */
 export async function* readSse(
   body: ReadableStream<Uint8Array<ArrayBuffer>>,
-  signal: AbortSignal,
+  signal?: AbortSignal,
 ): AsyncGenerator<SseBlock> {
   const reader = body.getReader();
   // Where cancelling fails, reading has thrown the same error.
   const cancel = () => Promise.allSettled([reader.cancel()]);
   const onAbort = () => void cancel();
-  signal.addEventListener("abort", onAbort);
+  signal?.addEventListener("abort", onAbort);
   const decoder = new TextDecoder();
   const parser = new SseParser();
   try {
     for (;;) {
       const { value, done } = await reader.read();
-      signal.throwIfAborted();
+      signal?.throwIfAborted();
       if (done) return;
       for (const block of parser.push(decoder.decode(value, { stream: true }))) yield block;
     }
   } finally {
-    signal.removeEventListener("abort", onAbort);
+    signal?.removeEventListener("abort", onAbort);
     await cancel();
   }
 }
