@@ -86,7 +86,7 @@ function eventsOf(client: number, { ids, happenedAt }: { ids: number; happenedAt
   return Array.from({ length: ids }, (_, offset) => {
     const index = (first + offset) % ids;
     const event = typicalEvent(index, { prefix: "same", timestamp: happenedAt + index });
-    return client % 2 === 0 ? event : { ...event, amount: event.amount + 1 };
+    return client % 2 === 0 ? event : { ...event, amount: Math.round(event.amount * 100 + 1) / 100 };
   });
 }
 
