@@ -189,9 +189,16 @@ export async function serve(options: OpenOptions = {}): Promise<Served> {
   };
 }
 
+/** After this a test has waited in vain. */
+const PATIENCE_MS = 20_000;
+
 /** Waits until a condition holds that other tasks bring about. */
 export async function until(holds: () => boolean): Promise<void> {
-  while (!holds()) await new Promise((resolve) => setImmediate(resolve));
+  const end = performance.now() + PATIENCE_MS;
+  while (!holds()) {
+    if (performance.now() > end) throw new Error("Waited in vain");
+    await new Promise((resolve) => setImmediate(resolve));
+  }
 }
 
 /** Large events of the stalled reader's test: together more than any kernel keeps for a socket. */
@@ -215,6 +222,7 @@ export async function stall(hub: Served, connection: Deno.Conn, isLast: (text: s
   });
   await hub.publish("late");
   let text = "";
+  const patience = setTimeout(() => connection.close(), PATIENCE_MS);
   try {
     for await (const chunk of connection.readable) {
       text += new TextDecoder("latin1").decode(chunk);
@@ -223,6 +231,8 @@ export async function stall(hub: Served, connection: Deno.Conn, isLast: (text: s
   } catch (error) {
     // A connection that breaks off says so.
     if (!(error instanceof Deno.errors.ConnectionReset)) throw error;
+  } finally {
+    clearTimeout(patience);
   }
   return text;
 }
