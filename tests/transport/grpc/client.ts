@@ -1,4 +1,5 @@
 /** What the gRPC tests stand on: a server over a test hub, and clients that answer with promises. */
+import "./environment.ts";
 import "../../../src/transport/grpc/http2_remedy.ts";
 import "../../soak/http2_client_remedy.ts";
 import {

@@ -1,4 +1,5 @@
 /** event.EventService: the prototype's contract (compat/README.md), and what was wrong there. */
+import "./environment.ts";
 import { assertEquals, assertMatch } from "@std/assert";
 import { type ClientReadableStream, type ServiceError, status as Status } from "@grpc/grpc-js";
 import { HubError } from "../../../src/errors.ts";

@@ -1,4 +1,5 @@
 /** Errors over real sockets: every code, malformed bytes, limits, deadlines, and clients that misbehave. */
+import "./environment.ts";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Metadata, status as Status } from "@grpc/grpc-js";
 import { Buffer } from "node:buffer";

@@ -1,4 +1,5 @@
 /** grpc.health.v1.Health over real sockets. */
+import "./environment.ts";
 import { assertEquals } from "@std/assert";
 import { type ServiceError, status as Status } from "@grpc/grpc-js";
 import { HealthCheckResponse_ServingStatus as Serving } from "../../../src/gen/grpc/health/v1/health.ts";

@@ -1,4 +1,5 @@
 /** PublishStream over real sockets: acknowledgements, bad events, flow control both ways, endings. */
+import "./environment.ts";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { type ClientDuplexStream, type MethodDefinition, type ServiceError, status as Status } from "@grpc/grpc-js";
 import { Buffer } from "node:buffer";

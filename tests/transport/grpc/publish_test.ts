@@ -1,4 +1,5 @@
 /** Publish and PublishBatch over real sockets. */
+import "./environment.ts";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { status as Status } from "@grpc/grpc-js";
 import { HubError } from "../../../src/errors.ts";

@@ -1,4 +1,5 @@
 /** GetEvent, ListEvents and QueryAggregates over real sockets. */
+import "./environment.ts";
 import { assert, assertEquals } from "@std/assert";
 import { status as Status } from "@grpc/grpc-js";
 import * as v1 from "../../../src/gen/eventhub/v1/eventhub.ts";

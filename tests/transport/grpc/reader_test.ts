@@ -1,4 +1,5 @@
 /** Bytes to events: what the generated writers write is read back the same, and hostile bytes stay harmless. */
+import "./environment.ts";
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { BinaryWriter } from "@bufbuild/protobuf/wire";
 import fc from "fast-check";

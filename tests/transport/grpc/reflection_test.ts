@@ -1,4 +1,5 @@
 /** Server reflection over real sockets, and that the committed descriptors are those of the protos. */
+import "./environment.ts";
 import { assert, assertEquals } from "@std/assert";
 import { type MethodDefinition, type ServiceError, status as Status } from "@grpc/grpc-js";
 import { FILES, IMPORTS, PROTOS_SHA256, SYMBOLS } from "../../../src/gen/descriptors.ts";

@@ -1,4 +1,5 @@
 /** Subscribe over real sockets: order, filters, resuming, resets, stalled readers, shutdown. */
+import "./environment.ts";
 import { assert, assertEquals } from "@std/assert";
 import { type ClientReadableStream, type ServiceError, status as Status } from "@grpc/grpc-js";
 import * as v1 from "../../../src/gen/eventhub/v1/eventhub.ts";
