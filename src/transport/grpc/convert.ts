@@ -30,6 +30,17 @@ export function badField(field: string, code: FieldErrorCode, detail: string): H
   });
 }
 
+/** What the hub answers; of an invalid cursor it does not know by which field of the request it came. */
+export async function namingCursor<T>(field: string, answer: Promise<T>): Promise<T> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (!(error instanceof HubError) || error.code !== "invalid_cursor") throw error;
+    const fault = { parameter: field, code: "invalid_value", detail: error.message } as const;
+    throw new HubError(error.code, error.message, { errors: [fault], cause: error });
+  }
+}
+
 /** A JSON pointer as the path of a proto field: `/properties/a b/0` is `properties["a b"][0]`. */
 export function fieldPath(pointer: string): string {
   let path = "";

@@ -1,11 +1,13 @@
 /** GetEvent, ListEvents and QueryAggregates. */
 import type { Server } from "@grpc/grpc-js";
 import * as v1 from "../../gen/eventhub/v1/eventhub.ts";
+import { namingCursor } from "../../errors.ts";
 import type { HubApi, ListedEvents } from "../../hub.ts";
 import { GRPC_ANSWER_BYTES_MAX, PAGE_EVENTS_DEFAULT } from "../../limits.ts";
 import { addUnary, SENDER, type Services } from "./calls.ts";
 import {
   badField,
+  namingCursor,
   toAggregateRow,
   toAggregatesRequest,
   toEvent,
@@ -74,7 +76,7 @@ async function listWithin(
   const { cursor } = request;
   const order = toOrder(request.order);
   const limit = request.limit ?? PAGE_EVENTS_DEFAULT;
-  const page = await hub.list(filter, { limit, order, cursor });
+  const page = await namingCursor("cursor", hub.list(filter, { limit, order, cursor }));
   let left = bytes;
   const fitting = page.events.findIndex(({ userId, properties }) => {
     left -= EVENT_FRAME_BYTES + userId.length * TEXT_BYTES_PER_CHARACTER +

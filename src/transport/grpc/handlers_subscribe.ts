@@ -3,7 +3,7 @@ import type { Server } from "@grpc/grpc-js";
 import type { LiveEvent, LiveMessage } from "../../feed.ts";
 import * as v1 from "../../gen/eventhub/v1/eventhub.ts";
 import { addServerStream, SENDER, type Services } from "./calls.ts";
-import { toEvent, toLiveFilter, toStart } from "./convert.ts";
+import { namingCursor, toEvent, toLiveFilter, toStart } from "./convert.ts";
 import { strictly } from "./decode.ts";
 import { follow, type LiveFormat } from "./live.ts";
 import { type Chunk, chunks } from "./outlet.ts";
@@ -41,7 +41,8 @@ export function addSubscribe(server: Server, { hub, config, calls, timing }: Ser
     decode: readSubscribeRequest,
     handle: async ({ after, filter }, outlet) => {
       const start = toStart(after, config.naiveZone);
-      const subscription = await hub.subscribe({ tenant: SENDER.tenant, start, filter: toLiveFilter(filter) });
+      const options = { tenant: SENDER.tenant, start, filter: toLiveFilter(filter) };
+      const subscription = await namingCursor("after", hub.subscribe(options));
       outlet.open();
       await follow(subscription, { outlet, format: FORMAT, calls });
     },

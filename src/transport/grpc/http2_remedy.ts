@@ -58,12 +58,12 @@ export function limitAge(session: http2.ServerHttp2Session, ageMs: number): void
 }
 
 /** What a timer can wait for. */
-const TIMER_MS_MAX = 2 ** 31 - 1;
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
 const UNIT_MS: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1_000, m: 1 };
 
 function dropFarDeadline(headers: http2.IncomingHttpHeaders): void {
   const [, digits, unit] = /^(\d{1,8})([HMSm])$/.exec(String(headers["grpc-timeout"] ?? "")) ?? [];
-  if (unit !== undefined && Number(digits) * UNIT_MS[unit]! > TIMER_MS_MAX) delete headers["grpc-timeout"];
+  if (unit !== undefined && Number(digits) * UNIT_MS[unit]! > LONGEST_TIMER_MS) delete headers["grpc-timeout"];
 }
 
 /** A factory of servers that have the remedies. */

@@ -95,6 +95,7 @@ socketTest("ListEvents says what is wrong with its request", async () => {
   for (const cursor of ["", "x", head]) {
     const refusal = await server.client.refused(hubMethods.listEvents, { order: 0, cursor });
     assertEquals([refusal.code, refusal.reason], [Status.INVALID_ARGUMENT, "invalid_cursor"]);
+    assertEquals(refusal.fields, { cursor: "invalid_value" });
   }
 });
 

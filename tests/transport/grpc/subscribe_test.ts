@@ -118,8 +118,8 @@ socketTest("a subscription starts after a cursor, at the earliest event, or at a
   ];
   for (const [after, reason] of bad) {
     using refused = new Live(server.client, { after });
-    const { code, reason: found } = await refused.end;
-    assertEquals([code, found], [Status.INVALID_ARGUMENT, reason]);
+    const { code, reason: found, fields } = await refused.end;
+    assertEquals([code, found, Object.keys(fields)], [Status.INVALID_ARGUMENT, reason, ["after"]]);
   }
 });
 
