@@ -107,3 +107,14 @@ export function toHubError(error: unknown): HubError {
     cause: error,
   });
 }
+
+/** Settles as `work` does; an `invalid_cursor` among its rejections then names the argument that held the cursor. */
+export async function namingCursor<T>(parameter: string, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    if (!(error instanceof HubError) || error.code !== "invalid_cursor" || error.errors.length > 0) throw error;
+    const errors: FieldError[] = [{ parameter, code: "invalid_value", detail: error.message }];
+    throw new HubError(error.code, `${parameter}: ${error.message}`, { errors, cause: error });
+  }
+}

@@ -1,12 +1,18 @@
 /** Between the messages of eventhub.v1 and what the hub speaks. */
 import { formatAmount, formatAverage } from "../../amount.ts";
 import { type FieldError as HubFieldError, type FieldErrorCode, HubError } from "../../errors.ts";
-import type { Event } from "../../event.ts";
+import { type Event, isEventType } from "../../event.ts";
 import type { LiveFilter } from "../../feed.ts";
 import * as v1 from "../../gen/eventhub/v1/eventhub.ts";
 import { Timestamp } from "../../gen/google/protobuf/timestamp.ts";
 import type { AggregatesRequest, WindowRow } from "../../hub.ts";
-import { CURSOR_CHARACTERS_MAX, TIMESTAMP_YEAR_MAX, TIMESTAMP_YEAR_MIN } from "../../limits.ts";
+import {
+  CURSOR_CHARACTERS_MAX,
+  EVENT_TYPES_PER_TENANT_MAX,
+  TIMESTAMP_YEAR_MAX,
+  TIMESTAMP_YEAR_MIN,
+  USER_ID_CODE_POINTS_MAX,
+} from "../../limits.ts";
 import type { EventFilter } from "../../storage.ts";
 import type { Start } from "../../stream.ts";
 import { parseTimestamp } from "../../timestamp.ts";
@@ -28,17 +34,6 @@ export function badField(field: string, code: FieldErrorCode, detail: string): H
   return new HubError("invalid_argument", `${field} ${detail}`, {
     errors: [{ parameter: field, code, detail: `${field} ${detail}` }],
   });
-}
-
-/** What the hub answers; of an invalid cursor it does not know by which field of the request it came. */
-export async function namingCursor<T>(field: string, answer: Promise<T>): Promise<T> {
-  try {
-    return await answer;
-  } catch (error) {
-    if (!(error instanceof HubError) || error.code !== "invalid_cursor") throw error;
-    const fault = { parameter: field, code: "invalid_value", detail: error.message } as const;
-    throw new HubError(error.code, error.message, { errors: [fault], cause: error });
-  }
 }
 
 /** A JSON pointer as the path of a proto field: `/properties/a b/0` is `properties["a b"][0]`. */
@@ -111,8 +106,30 @@ export function toEventFilter(tenant: string, filter: v1.EventFilter | undefined
 
 /** The filter of a subscription. */
 export function toLiveFilter(filter: v1.SubscribeFilter | undefined): LiveFilter {
-  const eventTypes = filter?.eventTypes ?? [];
-  return { userId: filter?.userId, ...(eventTypes.length === 0 ? {} : { eventTypes }) };
+  const eventTypes = toEventTypes("filter.event_types", filter?.eventTypes ?? []);
+  return { userId: toUserId("filter.user_id", filter?.userId), ...(eventTypes === null ? {} : { eventTypes }) };
+}
+
+/** A user to look for, held to the rule of an event's; one that no event can have is a mistake of the caller. */
+function toUserId(field: string, userId: string | undefined): string | undefined {
+  if (userId === undefined) return undefined;
+  if (userId === "") throw badField(field, "too_short", "must not be empty");
+  if (/\p{Cc}/u.test(userId)) throw badField(field, "invalid_format", "must not contain control characters");
+  if ([...userId].length > USER_ID_CODE_POINTS_MAX) {
+    throw badField(field, "too_long", `must have at most ${USER_ID_CODE_POINTS_MAX} characters`);
+  }
+  return userId;
+}
+
+/** The types to restrict to; `null` for none given. */
+function toEventTypes(field: string, eventTypes: readonly string[]): readonly string[] | null {
+  if (eventTypes.length > EVENT_TYPES_PER_TENANT_MAX) {
+    throw badField(field, "too_long", `must have at most ${EVENT_TYPES_PER_TENANT_MAX} types`);
+  }
+  eventTypes.forEach((type, index) => {
+    if (!isEventType(type)) throw badField(`${field}[${index}]`, "invalid_format", "must be the name of an event type");
+  });
+  return eventTypes.length === 0 ? null : eventTypes;
 }
 
 /** Where a subscription starts: `latest` (also when missing), `earliest`, a time of receipt, or a cursor. */
@@ -169,7 +186,7 @@ export function toAggregatesRequest(tenant: string, request: v1.QueryAggregatesR
     to: timeOf("to", request.to),
     window: chosen("window", request.window, WINDOWS),
     groupByType: request.groupBy.length > 0,
-    eventTypes: request.eventTypes.length === 0 ? null : request.eventTypes,
+    eventTypes: toEventTypes("event_types", request.eventTypes),
     fill: chosen("fill", request.fill, {
       [v1.Fill.FILL_UNSPECIFIED]: false,
       [v1.Fill.FILL_NONE]: false,

@@ -7,7 +7,6 @@ import { GRPC_ANSWER_BYTES_MAX, PAGE_EVENTS_DEFAULT } from "../../limits.ts";
 import { addUnary, SENDER, type Services } from "./calls.ts";
 import {
   badField,
-  namingCursor,
   toAggregateRow,
   toAggregatesRequest,
   toEvent,

@@ -1,9 +1,10 @@
 /** Subscribe: live events with cursors. */
 import type { Server } from "@grpc/grpc-js";
+import { namingCursor } from "../../errors.ts";
 import type { LiveEvent, LiveMessage } from "../../feed.ts";
 import * as v1 from "../../gen/eventhub/v1/eventhub.ts";
 import { addServerStream, SENDER, type Services } from "./calls.ts";
-import { namingCursor, toEvent, toLiveFilter, toStart } from "./convert.ts";
+import { toEvent, toLiveFilter, toStart } from "./convert.ts";
 import { strictly } from "./decode.ts";
 import { follow, type LiveFormat } from "./live.ts";
 import { type Chunk, chunks } from "./outlet.ts";
