@@ -69,6 +69,7 @@ export async function openApp(config: Config): Promise<App> {
     hub: measured,
     config,
     pages,
+    mounted: { "/graphql": (request) => graphql.fetch(request) },
     observe: (route, status, seconds) => metrics.observeRequest(route, status, seconds),
     documents: { schema: graphql.sdl, protos: PROTO_FILES },
     operations: {
@@ -86,9 +87,7 @@ export async function openApp(config: Config): Promise<App> {
       },
     },
   });
-  const server = listen(config, (request, info) => {
-    return isGraphql(request.url) ? graphql.fetch(request) : rest.fetch(request, info);
-  });
+  const server = listen(config, (request) => rest.fetch(request));
   opening.defer(async () => {
     closing = true;
     hub.endSubscriptions();
@@ -174,11 +173,4 @@ async function closeServer(server: Deno.HttpServer): Promise<void> {
   } catch (cause) {
     log.warn("A connection did not end in time and is cut", { cause });
   }
-}
-
-function isGraphql(url: string): boolean {
-  const path = url.indexOf("/", url.indexOf("//") + 2);
-  if (!url.startsWith("/graphql", path)) return false;
-  const next = url[path + "/graphql".length];
-  return next === undefined || next === "?" || next === "/";
 }

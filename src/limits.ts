@@ -120,6 +120,7 @@ export const INDEX_BACKLOG_ROWS_MAX = 8_192;
 export const INDEX_STEP_ROWS = 4_096;
 /** A step over many cells ends earlier, but not before so many rows: small steps make many small index entries. */
 export const INDEX_STEP_ROWS_MIN = 1_024;
+/** Histograms rewritten in one step of the indexing, so that no commit waits long for it. */
 export const INDEX_STEP_CELLS = 512;
 /** Cells of one span that the writer remembers, some 200 bytes each; the others are read before they are folded. */
 export const SQLITE_CELLS_CACHED = 16_384;

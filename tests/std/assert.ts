@@ -25,7 +25,9 @@ export function assertStrictEquals<T>(actual: unknown, expected: T, message?: st
 
 /** Fails when the value is `null` or `undefined`. */
 export function assertExists<T>(value: T, message?: string): asserts value is NonNullable<T> {
-  if (value === undefined || value === null) throw new assertStrict.AssertionError({ message: message ?? `Expected a value, got ${value}` });
+  if (value === undefined || value === null) {
+    throw new assertStrict.AssertionError({ message: message ?? `Expected a value, got ${value}` });
+  }
 }
 
 /** Fails unless the text matches. */
@@ -36,25 +38,37 @@ export function assertMatch(actual: string, expected: RegExp, message?: string):
 /** Fails unless the text contains the other. */
 export function assertStringIncludes(actual: string, expected: string, message?: string): void {
   if (!actual.includes(expected)) {
-    throw new assertStrict.AssertionError({ message: message ?? `Expected "${actual}" to contain "${expected}"`, actual, expected });
+    throw new assertStrict.AssertionError({
+      message: message ?? `Expected "${actual}" to contain "${expected}"`,
+      actual,
+      expected,
+    });
   }
 }
 
 /** Fails unless `actual` > `expected`. */
 export function assertGreater<T>(actual: T, expected: T, message?: string): void {
-  if (!(actual > expected)) throw new assertStrict.AssertionError({ message: message ?? `Expected ${actual} > ${expected}`, actual, expected });
+  if (!(actual > expected)) {
+    throw new assertStrict.AssertionError({ message: message ?? `Expected ${actual} > ${expected}`, actual, expected });
+  }
 }
 
 /** Fails unless `actual` < `expected`. */
 export function assertLess<T>(actual: T, expected: T, message?: string): void {
-  if (!(actual < expected)) throw new assertStrict.AssertionError({ message: message ?? `Expected ${actual} < ${expected}`, actual, expected });
+  if (!(actual < expected)) {
+    throw new assertStrict.AssertionError({ message: message ?? `Expected ${actual} < ${expected}`, actual, expected });
+  }
 }
 
 // deno-lint-ignore no-explicit-any
 type ErrorClass<E extends Error> = abstract new (...args: any[]) => E;
 
 /** Fails unless `run` throws (an instance of `errorClass` whose message contains `includes`); returns what it threw. */
-export function assertThrows<E extends Error = Error>(run: () => unknown, errorClass?: ErrorClass<E>, includes?: string): E {
+export function assertThrows<E extends Error = Error>(
+  run: () => unknown,
+  errorClass?: ErrorClass<E>,
+  includes?: string,
+): E {
   try {
     run();
   } catch (error) {
@@ -87,7 +101,9 @@ function checked<E extends Error>(error: unknown, errorClass?: ErrorClass<E>, in
     throw new assertStrict.AssertionError({ message: `Expected ${errorClass.name}, got ${error}`, actual: error });
   }
   if (includes !== undefined && !String((error as Error).message).includes(includes)) {
-    throw new assertStrict.AssertionError({ message: `Expected "${(error as Error).message}" to contain "${includes}"` });
+    throw new assertStrict.AssertionError({
+      message: `Expected "${(error as Error).message}" to contain "${includes}"`,
+    });
   }
   return error as E;
 }

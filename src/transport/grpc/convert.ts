@@ -126,9 +126,10 @@ function toEventTypes(field: string, eventTypes: readonly string[]): readonly st
   if (eventTypes.length > EVENT_TYPES_PER_TENANT_MAX) {
     throw badField(field, "too_long", `must have at most ${EVENT_TYPES_PER_TENANT_MAX} types`);
   }
-  eventTypes.forEach((type, index) => {
-    if (!isEventType(type)) throw badField(`${field}[${index}]`, "invalid_format", "must be the name of an event type");
-  });
+  const wrong = eventTypes.find((type) => !isEventType(type));
+  if (wrong !== undefined) {
+    throw badField(field, "invalid_format", `must be names of event types; ${JSON.stringify(wrong)} is none`);
+  }
   return eventTypes.length === 0 ? null : eventTypes;
 }
 

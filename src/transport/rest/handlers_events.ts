@@ -1,5 +1,5 @@
 /** Events out: a page, one, or all as they come. */
-import { HubError } from "../../errors.ts";
+import { HubError, namingCursor } from "../../errors.ts";
 import { PAGE_EVENTS_DEFAULT } from "../../limits.ts";
 import type { Start } from "../../stream.ts";
 import { eventJson, eventsJson } from "./convert.ts";
@@ -80,10 +80,8 @@ async function listEvents({ hub, parameters }: RestContext, exchange: Exchange):
   const { user_id: userId, event_type: eventTypes, from, to } = values;
   const { limit = PAGE_EVENTS_DEFAULT, order = "desc", cursor } = values;
   const live = await hub.streamHead(TENANT);
-  const { events, nextCursor } = await hub.list(
-    { tenant: TENANT, userId, eventTypes, from, to },
-    { limit, order, cursor },
-  );
+  const filter = { tenant: TENANT, userId, eventTypes, from, to };
+  const { events, nextCursor } = await namingCursor("cursor", hub.list(filter, { limit, order, cursor }));
   const headers: Record<string, string> = { "x-stream-cursor": live, vary: "Accept" };
   if (nextCursor !== null) headers.link = `<${nextPage(exchange, nextCursor)}>; rel="next"`;
   return type === CSV_TYPE
@@ -122,6 +120,7 @@ async function followEvents({ hub, parameters }: RestContext, exchange: Exchange
   const options = { type: SSE_TYPE, headers: STREAM_HEADERS };
   if (method === "HEAD") return exchange.answer(null, options);
   const start: Start = lastEventId === "" ? after : { cursor: lastEventId };
-  const subscription = await hub.subscribe({ tenant: TENANT, start, filter: { userId, eventTypes } });
+  const opening = hub.subscribe({ tenant: TENANT, start, filter: { userId, eventTypes } });
+  const subscription = await namingCursor(lastEventId === "" ? "after" : "Last-Event-ID", opening);
   return exchange.answer(streamEvents(subscription), options);
 }

@@ -1,4 +1,5 @@
 /** The REST interface: the routes, and what is the same for all of them. */
+import { Hono } from "hono";
 import type { Config } from "../../config.ts";
 import { HubError } from "../../errors.ts";
 import type { HubApi } from "../../hub.ts";
@@ -13,13 +14,9 @@ import { eventRoutes } from "./handlers_events.ts";
 import { ingestRoutes } from "./handlers_ingest.ts";
 import { operationRoutes } from "./handlers_operations.ts";
 import { declareParameters } from "./parameters.ts";
-import { Router } from "./router.ts";
 import type { Operations, Page, RestContext, Route } from "./route.ts";
 
 export type { Operations, Page, Route } from "./route.ts";
-
-/** A route and how metrics call it, for example `POST /events`. */
-type NamedRoute = Route & { readonly name: string };
 
 /** What the interface stands on. */
 export interface RestOptions {
@@ -29,6 +26,8 @@ export interface RestOptions {
   readonly documents: { readonly schema: string; readonly protos: Readonly<Record<string, string>> };
   /** Pages for people by path, for example `/docs`. */
   readonly pages?: Readonly<Record<string, Page>>;
+  /** What else is served, by path: it gets the requests of every method, and makes whole answers of its own. */
+  readonly mounted?: Readonly<Record<string, (request: Request) => Response | Promise<Response>>>;
   /** Is told of every answer; a stream is answered when it begins. */
   readonly observe?: (route: string, status: number, seconds: number) => void;
 }
@@ -42,7 +41,7 @@ export interface Rest {
 
 /** Makes the REST interface of contract section 2. */
 export function createRest(options: RestOptions): Rest {
-  const { hub, config, operations, documents, pages = {}, observe } = options;
+  const { hub, config, operations, documents, pages = {}, mounted = {}, observe } = options;
   const context: RestContext = {
     hub,
     config,
@@ -55,53 +54,97 @@ export function createRest(options: RestOptions): Rest {
     const { describeApi } = await import("./openapi.ts");
     return describeApi(routes, { version: operations.version });
   };
-  const routes: readonly NamedRoute[] = [
+  const routes: readonly Route[] = [
     ...ingestRoutes(context),
     ...eventRoutes(context),
     ...aggregateRoutes(context),
     ...operationRoutes(context),
     ...documentRoutes({ ...documents, pages }, describe),
-  ].map((route) => ({ ...route, name: `${route.method} ${route.path}` }));
-  const router = new Router(routes);
+  ];
   const cors = new Cors(config.corsOrigins);
   const deadlines = new Deadlines(config.requestTimeoutMs);
-  const handle = (route: Route, exchange: Exchange): Response | Promise<Response> =>
-    route.method === "GET" ? handleInTime(deadlines, route, exchange) : route.handle(exchange);
-  const fetch = async (request: Request): Promise<Response> => {
+  const answer = async (name: string, request: Request, handle: Route["handle"]): Promise<Response> => {
     const startedAt = observe === undefined ? 0 : performance.now();
     const exchange = new Exchange(request, cors.headers(request));
-    const route = router.find(request.method, exchange.path);
     let response: Response;
     try {
-      response = route === null ? answerOther(exchange, { router, cors }) : await handle(route, exchange);
+      response = await handle(exchange);
     } catch (error) {
       response = answerError(exchange, error);
     }
-    observe?.(route?.name ?? "other", response.status, (performance.now() - startedAt) / 1000);
-    return response;
+    observe?.(name, response.status, (performance.now() - startedAt) / 1000);
+    return request.method === "HEAD" ? await withLength(response) : response;
   };
-  return { fetch, routes };
+
+  const app = new Hono();
+  const methods = new Methods(routes);
+  const other: Route["handle"] = (exchange) => answerOther(exchange, { methods, cors });
+  for (const [path, serve] of Object.entries(mounted)) app.all(path, ({ req }) => serve(req.raw));
+  // A path that is only written to may look like another route's path with a variable part to a reader.
+  for (const path of methods.unreadable) app.get(path, ({ req }) => answer("other", req.raw, other));
+  for (const route of routes) {
+    const name = `${route.method} ${route.path}`;
+    const handle = route.method === "GET" ? inTime(deadlines, route) : route.handle;
+    app.on(route.method, route.path.replaceAll(/\{(\w+)\}/g, ":$1"), ({ req }) => answer(name, req.raw, handle));
+  }
+  app.notFound(({ req }) => answer("other", req.raw, other));
+  return { fetch: (request) => app.fetch(request), routes };
 }
 
-/** What is written has deadlines of its own, for its body and its commit; what is read gets one here. */
-async function handleInTime(deadlines: Deadlines, route: Route, exchange: Exchange): Promise<Response> {
-  const handling = Promise.resolve(route.handle(exchange));
-  let late = false;
-  try {
-    return await deadlines.guard(handling, () => {
-      late = true;
-      return new HubError("deadline_exceeded", "The hub did not find the answer in time");
-    });
-  } finally {
-    // A stream that opens now has no reader any more.
-    if (late) handling.then((response) => response.body?.cancel(), () => undefined);
+/** Hono drops the body of an answer to HEAD; its length stays, as GET would tell it (RFC 9110, section 9.3.2). */
+async function withLength(response: Response): Promise<Response> {
+  if (response.body === null) return response;
+  const { length } = await response.bytes();
+  const headers = new Headers(response.headers);
+  headers.set("content-length", String(length));
+  return new Response(null, { status: response.status, headers });
+}
+
+/** Which methods a path has, for `Allow`. */
+class Methods {
+  readonly #paths: readonly { readonly pattern: RegExp; readonly methods: readonly string[] }[];
+  /** Paths without variable parts that cannot be read. */
+  readonly unreadable: readonly string[];
+
+  constructor(routes: readonly Route[]) {
+    const byPath = Map.groupBy(routes, ({ path }) => path);
+    const reads = (path: string) => byPath.get(path)!.some(({ method }) => method === "GET");
+    const paths = [...byPath.keys()];
+    this.unreadable = paths.filter((path) => !reads(path) && !path.includes("{"));
+    // A path without variable parts beats one with them, as it does in routing.
+    this.#paths = paths.sort((a, b) => Number(a.includes("{")) - Number(b.includes("{"))).map((path) => ({
+      pattern: new RegExp(`^${path.replaceAll(/[.+*?^$()|[\]\\]/g, "\\$&").replaceAll(/\{\w+\}/g, "[^/]+")}$`),
+      methods: [...byPath.get(path)!.flatMap(({ method }) => method === "GET" ? ["GET", "HEAD"] : [method]), "OPTIONS"],
+    }));
+  }
+
+  /** The methods of a path; `null` when the path is unknown. */
+  of(path: string): readonly string[] | null {
+    return this.#paths.find(({ pattern }) => pattern.test(path))?.methods ?? null;
   }
 }
 
+/** What is written has deadlines of its own, for its body and its commit; what is read gets one here. */
+function inTime(deadlines: Deadlines, route: Route): Route["handle"] {
+  return async (exchange) => {
+    const handling = Promise.resolve(route.handle(exchange));
+    let late = false;
+    try {
+      return await deadlines.guard(handling, () => {
+        late = true;
+        return new HubError("deadline_exceeded", "The hub did not find the answer in time");
+      });
+    } finally {
+      // A stream that opens now has no reader any more.
+      if (late) handling.then((response) => response.body?.cancel(), () => undefined);
+    }
+  };
+}
+
 /** A request that no route takes: another method of a known path, or an unknown path. */
-function answerOther(exchange: Exchange, { router, cors }: { router: Router; cors: Cors }): Response {
+function answerOther(exchange: Exchange, { methods, cors }: { methods: Methods; cors: Cors }): Response {
   const { path, request } = exchange;
-  const allowed = router.methods(path);
+  const allowed = methods.of(path);
   if (allowed === null) return answerError(exchange, new HubError("not_found", `There is nothing at ${path}`));
   const allow = allowed.join(", ");
   if (request.method === "OPTIONS") {

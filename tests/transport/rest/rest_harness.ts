@@ -79,7 +79,7 @@ export function openRest(options: TestRestOptions = {}): TestRest {
         status: response.status,
         headers: response.headers,
         text,
-        json: type.includes("json") ? JSON.parse(text) : undefined,
+        json: type.includes("json") && text !== "" ? JSON.parse(text) : undefined,
       };
     },
     [Symbol.asyncDispose]: () => test[Symbol.asyncDispose](),
