@@ -84,6 +84,10 @@ export class SqliteDatabase implements AsyncDisposable {
   ports(): { ports: SqlitePorts; transfer: Transferable[] } {
     const { port1, port2 } = new MessageChannel();
     this.#clients.add(port1);
+    port1.onmessage = () => {
+      this.#clients.delete(port1);
+      port1.close();
+    };
     this.#hand(port1, "writer");
     this.#hand(port1, "reader");
     return { ports: { path: this.#path, control: port2 }, transfer: [port2] };
@@ -154,15 +158,17 @@ function prepare(path: string): string {
     const folder = dirname(path);
     Deno.mkdirSync(folder, { recursive: true });
     const file = join(folder, basename(path));
-    return Deno.lstatSync(folder).isDirectory && existsSync(file) ? Deno.realPathSync(file) : file;
+    const found = infoOf(file);
+    if (found?.isDirectory) throw new Error("Is a directory");
+    return found === null ? file : Deno.realPathSync(file);
   });
 }
 
-function existsSync(path: string): boolean {
+function infoOf(path: string): Deno.FileInfo | null {
   try {
-    return Deno.statSync(path).isFile;
+    return Deno.statSync(path);
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
+    if (error instanceof Deno.errors.NotFound) return null;
     throw error;
   }
 }
@@ -170,6 +176,9 @@ function existsSync(path: string): boolean {
 /** What SQLite and the system say, and what it means. */
 const EXPLANATIONS: readonly [RegExp, string][] = [
   [/not a database/, "it is not a SQLite file"],
+  [/File exists|Not a directory|os error 20\b/, "its folder is a file"],
+  [/Is a directory/, "it is a folder"],
+  [/No such file or directory/, "no file can be made there"],
   [/malformed/, "the file is damaged; restore a backup"],
   [/readonly database|read-only|Read-only/, "the file or its folder is read-only"],
   [/unable to open database file/, "the file cannot be opened or made; look at its folder and permissions"],

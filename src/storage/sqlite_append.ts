@@ -59,6 +59,8 @@ export class Appender {
   #waiting: Waiting[] = [];
   #values: Value[] = [];
   #stored = new StoredRows();
+  /** What is remembered may be of a transaction that was rolled back. */
+  #stale = true;
 
   constructor(database: DatabaseSync) {
     this.#database = database;
@@ -72,12 +74,13 @@ export class Appender {
     this.reset();
   }
 
-  /** Reads from the file what is remembered of it: at first, after a purge, and after a transaction that failed. */
+  /** Reads from the file what is remembered of it. */
   reset(): void {
     this.cells.forget();
     this.#registry = new Registry(this.#database);
     this.#nextSeq = (this.#selectLastSeq.first()?.[0] as number ?? 0) + 1;
     this.readPurged();
+    this.#stale = false;
   }
 
   /** The number of a tenant; `undefined` when it has no events. */
@@ -90,10 +93,11 @@ export class Appender {
     this.#purgedThrough = this.#state.read().purgedThrough;
   }
 
-  /** Writes nothing, as a commit would; throws when the disk would not take it. */
+  /** Writes some pages that hold nothing; throws when the disk does not take them. */
   probe(): void {
     writeTransaction(this.#database, () => {
-      this.#database.exec("update meta set value = value where name = 'epoch'");
+      this.#database.exec("insert into meta(name, value) values ('probe', zeroblob(65536))");
+      this.#database.exec("delete from meta where name = 'probe'");
     });
   }
 
@@ -106,6 +110,7 @@ export class Appender {
     this.#waiting = [];
     this.#values = [];
     try {
+      if (this.#stale) this.reset();
       writeTransaction(this.#database, () => {
         for (const slice of slices) this.#take(slice);
         this.#flush();
@@ -117,7 +122,7 @@ export class Appender {
       });
     } catch (error) {
       for (const { statuses, from, to } of slices) statuses.fill(STATUS.unavailable, from, to);
-      this.reset();
+      this.#stale = true;
       throw error;
     }
     return this.#stored;

@@ -1,6 +1,6 @@
 /** Calls over a message port: each has a number, and the answer names it. */
 import { HubError } from "../errors.ts";
-import type { Reply } from "./sqlite_messages.ts";
+import type { Leave, Reply } from "./sqlite_messages.ts";
 
 /** One end of the connection to a Worker of the store. The Worker may die and come again with another port. */
 export class Calls<Request extends { readonly kind: string }> {
@@ -53,6 +53,7 @@ export class Calls<Request extends { readonly kind: string }> {
   /** Takes no more calls; those not answered are rejected. Harmless twice. */
   close(): void {
     this.#closed = true;
+    this.#port?.postMessage({ kind: "leave" } satisfies Leave);
     this.#port?.close();
     this.#port = null;
     this.#reject("The store is closed");

@@ -20,6 +20,9 @@ import {
 } from "./sqlite_postings.ts";
 import { LogStateQuery } from "./sqlite_schema.ts";
 
+/** A backlog of so many times what is allowed comes of steps that fail. */
+const BROKEN = 8;
+
 /** One stretch of the log as columns. */
 type Stretch = Pick<StoredRows, "seqs" | "tenants" | "types" | "timestamps" | "amounts" | "receivedAts" | "users">;
 
@@ -73,6 +76,12 @@ export class Indexer {
   /** Whether enough rows wait for a step. */
   get isDue(): boolean {
     return !this.#paused && this.backlog >= this.#stepRows;
+  }
+
+  /** Throws when so much waits that the index is not behind but broken: memory must stay bounded. */
+  assertFollows(): void {
+    if (this.backlog <= BROKEN * INDEX_BACKLOG_ROWS_MAX) return;
+    throw new Error(`The index does not follow: ${this.backlog} events are not in it`);
   }
 
   /** Whether a step is worth while when there is nothing else to do. */

@@ -27,7 +27,12 @@ export const STATUS = {
 /** What a thread wants to hear of others' commits: nothing, that they happened, or the cells they changed too. */
 export type FollowLevel = "nothing" | "commits" | "cells";
 
-/** Asked of the writer. All but `follow` carry the number of their call. */
+/** Said by a thread that goes: nobody is told of a port whose other end was closed. */
+export interface Leave {
+  readonly kind: "leave";
+}
+
+/** Asked of the writer. All but `follow` and `leave` carry the number of their call. */
 export type WriterRequest =
   | { readonly kind: "append"; readonly columns: EventColumns }
   | { readonly kind: "purge"; readonly receivedBefore: number }
@@ -35,7 +40,8 @@ export type WriterRequest =
   | { readonly kind: "rebuild"; readonly range: EventRange }
   | { readonly kind: "ping" }
   /** `seen`: the last row the client had seen when it asked; `null` when it looks for itself. */
-  | { readonly kind: "follow"; readonly level: FollowLevel; readonly seen: number | null };
+  | { readonly kind: "follow"; readonly level: FollowLevel; readonly seen: number | null }
+  | Leave;
 
 /** Asked of the reader. */
 export type ReaderRequest =
@@ -44,10 +50,11 @@ export type ReaderRequest =
   | { readonly kind: "aggregate"; readonly query: AggregateQuery }
   | { readonly kind: "count"; readonly range: EventRange }
   | { readonly kind: "verify"; readonly range: EventRange }
-  | { readonly kind: "ping" };
+  | { readonly kind: "ping" }
+  | Leave;
 
-/** A request with the number of its call. */
-export type Numbered<T> = T & { readonly call: number };
+/** A request that is answered, with the number of its call. */
+export type Numbered<T> = Exclude<T, { readonly kind: "follow" | "leave" }> & { readonly call: number };
 
 /** The cells that a commit changed, as columns. */
 export interface ChangedColumns {

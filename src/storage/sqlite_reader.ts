@@ -9,7 +9,7 @@ import type { EventRange, RecountReport } from "../storage.ts";
 import { EVENT_COLUMNS, eventOf, isErased } from "./sqlite_columns.ts";
 import { openForReading, Query, readTransaction } from "./sqlite_connection.ts";
 import { Lister } from "./sqlite_list.ts";
-import type { Numbered, ReaderRequest, Reply, WorkerOptions } from "./sqlite_messages.ts";
+import type { Leave, Numbered, ReaderRequest, Reply, WorkerOptions } from "./sqlite_messages.ts";
 import { Metrics } from "./sqlite_metrics.ts";
 import { Names } from "./sqlite_names.ts";
 import { Recount } from "./sqlite_recount.ts";
@@ -17,7 +17,7 @@ import { RecountQueries } from "./sqlite_recount_queries.ts";
 import { toRowColumns } from "./sqlite_rows.ts";
 import { failure, serve, type Service } from "./sqlite_worker.ts";
 
-type Request = Numbered<ReaderRequest>;
+type Request = Numbered<ReaderRequest> | Leave;
 
 class Reader implements Service {
   readonly #database: DatabaseSync;
@@ -40,7 +40,11 @@ class Reader implements Service {
 
   attach(port: MessagePort): void {
     this.#ports.add(port);
-    port.onmessage = async ({ data }: MessageEvent<Request>) => port.postMessage(await this.#reply(data));
+    port.onmessage = async ({ data }: MessageEvent<Request>) => {
+      if (data.kind !== "leave") return port.postMessage(await this.#reply(data));
+      this.#ports.delete(port);
+      port.close();
+    };
   }
 
   close(): void {
@@ -49,7 +53,7 @@ class Reader implements Service {
     for (const port of this.#ports) port.close();
   }
 
-  async #reply(request: Request): Promise<Reply> {
+  async #reply(request: Numbered<ReaderRequest>): Promise<Reply> {
     try {
       return { kind: "done", call: request.call, value: await this.#answer(request) };
     } catch (error) {
@@ -57,7 +61,7 @@ class Reader implements Service {
     }
   }
 
-  #answer(request: Request): unknown {
+  #answer(request: Numbered<ReaderRequest>): unknown {
     switch (request.kind) {
       case "get":
         return this.#get(request.tenant, request.id);

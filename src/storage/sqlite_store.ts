@@ -20,6 +20,7 @@ import {
   type ChangedColumns,
   type ClientControl,
   type FollowLevel,
+  type Leave,
   type ListAnswer,
   type ReaderRequest,
   STATUSES,
@@ -47,6 +48,8 @@ export class SqliteStore implements EventStore {
       if (data.kind === "writer") {
         this.#writer.connect(data.port);
         this.#follow(null);
+        // Another thread may have stored events while this one had no writer to hear it from.
+        if (writer) this.#notify(null);
         writer = true;
       } else {
         this.#reader.connect(data.port);
@@ -141,8 +144,9 @@ export class SqliteStore implements EventStore {
     const answered = Promise.all([this.#writer.whenAnswered(), this.#reader.whenAnswered()]);
     this.#listeners.clear();
     this.#cellListeners.clear();
-    this.#control.close();
     await answered;
+    this.#control.postMessage({ kind: "leave" } satisfies Leave);
+    this.#control.close();
     this.#writer.close();
     this.#reader.close();
   }

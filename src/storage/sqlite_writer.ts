@@ -12,13 +12,21 @@ import { ColumnReader } from "./sqlite_columns.ts";
 import { openForWriting } from "./sqlite_connection.ts";
 import { erase } from "./sqlite_erase.ts";
 import { Indexer } from "./sqlite_index.ts";
-import type { ChangedColumns, FollowLevel, Numbered, Reply, WorkerOptions, WriterRequest } from "./sqlite_messages.ts";
+import {
+  type ChangedColumns,
+  type FollowLevel,
+  type Numbered,
+  type Reply,
+  STATUS,
+  type WorkerOptions,
+  type WriterRequest,
+} from "./sqlite_messages.ts";
 import { Names } from "./sqlite_names.ts";
 import { purge } from "./sqlite_purge.ts";
 import { rebuild } from "./sqlite_rebuild.ts";
 import { failure, messageOf, nextMessage, report, serve, type Service } from "./sqlite_worker.ts";
 
-type Request = Numbered<Exclude<WriterRequest, { kind: "follow" }>> | Extract<WriterRequest, { kind: "follow" }>;
+type Request = Numbered<WriterRequest> | Extract<WriterRequest, { kind: "follow" } | { kind: "leave" }>;
 
 /** A thread that is served. */
 interface Client {
@@ -102,9 +110,12 @@ class Writer implements Service {
     switch (request.kind) {
       case "follow":
         return this.#follow(client, request);
+      case "leave":
+        this.#clients.delete(client);
+        return client.port.close();
       case "append": {
         const events = new ColumnReader(request.columns);
-        const statuses = new Uint8Array(events.count);
+        const statuses = new Uint8Array(events.count).fill(STATUS.unavailable);
         this.#appends.push({ client, call: request.call, events, statuses, done: 0 });
         return;
       }
@@ -178,6 +189,7 @@ class Writer implements Service {
       if (room === 0) break;
     }
     try {
+      this.#indexer.assertFollows();
       const stored = this.#appender.commit(slices);
       this.#trouble = null;
       this.#commits++;
@@ -195,7 +207,7 @@ class Writer implements Service {
   }
 
   #answer({ client, call, statuses }: PendingAppend): void {
-    const allStored = statuses.every((status) => status === 0);
+    const allStored = statuses.every((status) => status === STATUS.stored);
     if (allStored) this.#reply(client, { kind: "done", call, value: { statuses: null } });
     else this.#reply(client, { kind: "done", call, value: { statuses } });
   }

@@ -78,3 +78,52 @@ function corrupt(database: DatabaseSync, cell: CellKey): void {
   ).run(cell.span === "hour" ? HOUR_MS : MINUTE_MS, cell.start, cell.tenant, cell.tenant, cell.eventType);
   if (changes !== 1) throw new Error(`Cannot corrupt a cell that is not there: ${cell.eventType} at ${cell.start}`);
 }
+
+/** A test in a temporary folder; it is skipped, and says so, where a permission is missing. */
+export function fileTest(
+  name: string,
+  run: (folder: string) => Promise<void>,
+  needs: readonly Deno.PermissionDescriptor["name"][] = [],
+): void {
+  const missing = [...SQLITE_NEEDS, ...needs].filter((permission) =>
+    Deno.permissions.querySync({ name: permission } as Deno.PermissionDescriptor).state !== "granted"
+  );
+  const lacking = missing.map((permission) => `--allow-${permission}`).join(" ");
+  Deno.test({
+    name: `sqlite: ${name}${lacking && ` (needs ${lacking}: deno task test)`}`,
+    ignore: lacking !== "",
+    fn: async () => {
+      await using folder = temporaryFolder();
+      await run(folder.path);
+    },
+  });
+}
+
+/** Another process that appends the batches of `sqlite_batches.ts` to a file. */
+export function startChild(path: string) {
+  const process = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", new URL("./sqlite_child.ts", import.meta.url).pathname, path],
+    stdout: "piped",
+  }).spawn();
+  const lines = process.stdout.pipeThrough(new TextDecoderStream())[Symbol.asyncIterator]();
+  let text = "";
+  return {
+    pid: process.pid,
+    /** Waits until so many batches were acknowledged, and gives their numbers. */
+    async acknowledged(count: number): Promise<number[]> {
+      while (text.split("\n").length - 1 < count) {
+        const { done, value } = await lines.next();
+        if (done) throw new Error(`The process ended after: ${text}`);
+        text += value;
+      }
+      return text.split("\n").slice(0, -1).map(Number);
+    },
+    /** Kills it without warning; gives everything it acknowledged. */
+    async kill(): Promise<number[]> {
+      process.kill("SIGKILL");
+      for (let read = await lines.next(); !read.done; read = await lines.next()) text += read.value;
+      await process.status;
+      return text.split("\n").slice(0, -1).map(Number);
+    },
+  };
+}
