@@ -128,13 +128,15 @@ fileTest("what is erased is in no byte of the file or its log", async (folder) =
     mixed.push(event({ ...secret("gone"), properties: JSON.stringify({ note: "note-gone".repeat(1_700) }) }));
     await store(open.store, mixed);
   }
-  assert(contains(path, "note-gone") && contains(path, "erika-gone"));
+  // Whether a checkpoint has already brought it from the log to the file is a matter of time.
+  const found = (text: string) => contains(path, text) || contains(`${path}-wal`, text);
+  assert(found("note-gone") && found("erika-gone"));
   assertEquals(await open.store.erase(TENANT, "erika-gone"), 2_505);
   for (const file of [path, `${path}-wal`]) {
     assert(!contains(file, "erika-gone"), `the user is in ${file}`);
     assert(!contains(file, "note-gone"), `the properties are in ${file}`);
   }
-  assert(contains(path, "note-kept") && contains(path, "erika-kept"));
+  assert(found("note-kept") && found("erika-kept"));
   assertEquals((await open.store.verify(ALL)).differing, 0);
 });
 
