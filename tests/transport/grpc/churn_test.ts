@@ -6,6 +6,11 @@ import { churn, runClient, ServerProcess } from "./churn.ts";
 const mayRun = (["run", "net", "env"] as const).every((name) =>
   Deno.permissions.querySync({ name }).state === "granted"
 );
+/**
+ * Most servers without the remedy abort under the first client, and one in some ten under none, however many come: how
+ * its memory lies decides. So the control tries several servers rather than many clients.
+ */
+const SERVERS_MAX = 8;
 const needs = mayRun ? "" : " (needs --allow-run and --allow-net: deno task test)";
 
 Deno.test({
@@ -28,11 +33,18 @@ Deno.test({
   name: `grpc churn: the control: without the remedy the process aborts${needs}`,
   ignore: !mayRun,
   fn: async () => {
-    await using server = await ServerProcess.start({ remedy: false });
     let died = false;
-    void server.ended.then(() => died = true);
-    for (let client = 0; client < 20 && !died; client++) await runClient(server.port, 300);
-    assertEquals(died, true, "it lived: does this Deno still need http2_remedy.ts?");
-    assertEquals((await server.ended).success, false);
+    for (let server = 0; server < SERVERS_MAX && !died; server++) died = await diesWithoutRemedy();
+    assertEquals(died, true, "they lived: does this Deno still need http2_remedy.ts?");
   },
 });
+
+/** Whether a server without the remedy aborts under a few clients. */
+async function diesWithoutRemedy(): Promise<boolean> {
+  await using server = await ServerProcess.start({ remedy: false });
+  let died = false;
+  const ended = server.ended.then(({ success }) => died = !success);
+  for (let client = 0; client < 4 && !died; client++) await runClient(server.port, 300);
+  if (died) await ended;
+  return died;
+}
