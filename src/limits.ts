@@ -94,10 +94,15 @@ export const GRAPHQL_SOCKET_MESSAGE_CHARACTERS_MAX = 64 * KIBIBYTE;
 export const GRAPHQL_SOCKET_HELLO_MS = 3 * SECOND_MS;
 /** Silence after which a WebSocket is closed, after a ping: long enough for a slow reader to get through its buffers. */
 export const GRAPHQL_SOCKET_IDLE_SECONDS = 60;
-/** What may wait in a WebSocket that is not read before its subscriptions are asked for no more. */
-export const SOCKET_BUFFER_BYTES_MAX = MEBIBYTE;
-/** WebSockets do not say when they have drained, so the full ones are looked at. */
-export const SOCKET_DRAIN_CHECK_MS = 50;
+/**
+ * What may wait in a WebSocket that is not read before its subscriptions are asked for no more. Small, because each
+ * message that waits costs Deno about 800 bytes beside its text: a mebibyte of short ones took five.
+ */
+export const SOCKET_BUFFER_BYTES_MAX = 32 * KIBIBYTE;
+/** WebSockets do not say when they have drained, so the full ones are looked at: soon, as most drain at once, ... */
+export const SOCKET_DRAIN_CHECK_MS_MIN = 1;
+/** ... then less and less often, as those that do not may be many. */
+export const SOCKET_DRAIN_CHECK_MS_MAX = 50;
 /** What WebSockets are given to take their last messages before they are closed. */
 export const SOCKET_FAREWELL_MS = SECOND_MS;
 
@@ -112,6 +117,8 @@ export const COMMIT_EVENTS_MAX = 4_096;
 export const COMMITS_IN_FLIGHT_MAX = 2;
 /** How long a transaction waits for a lock that another program holds on the file. */
 export const SQLITE_BUSY_TIMEOUT_MS = 5 * SECOND_MS;
+/** A hub whose last commit failed says so on `/readyz` for so long, unless another one succeeds. */
+export const SQLITE_TROUBLE_MS = 5 * SECOND_MS;
 /** Events the memory store holds; each takes about half a kilobyte. */
 export const MEMORY_STORE_EVENTS_MAX = 1_000_000;
 /** Rows not yet in the secondary indexes and histograms; they are scanned by every query, so they stay few. */

@@ -4,7 +4,7 @@
  */
 import { basename, dirname, join } from "node:path";
 import { getLogger } from "@logtape/logtape";
-import { SQLITE_BUSY_TIMEOUT_MS, SQLITE_TAIL_CACHE_KIBIBYTES } from "../limits.ts";
+import { SQLITE_BUSY_TIMEOUT_MS, SQLITE_TAIL_CACHE_KIBIBYTES, SQLITE_TROUBLE_MS } from "../limits.ts";
 import { openForWriting } from "./sqlite_connection.ts";
 import { FileLock } from "./sqlite_lock.ts";
 import { SqliteLog } from "./sqlite_log.ts";
@@ -21,6 +21,8 @@ export interface SqliteOptions {
   readonly path: string;
   /** How long a transaction waits for a lock that another program holds, milliseconds; default 5,000. */
   readonly busyTimeoutMs?: number;
+  /** How long a failed transaction counts as trouble when none succeeds; missing = `SQLITE_TROUBLE_MS`. */
+  readonly troubleMs?: number;
   /** The most pages of 4 KiB the file may have: what a full disk is like, for tests. */
   readonly pagesMax?: number;
   /** Rows that are indexed together; small numbers are for tests. */
@@ -46,8 +48,8 @@ export class SqliteDatabase implements AsyncDisposable {
   private constructor(path: string, lock: FileLock, options: SqliteOptions) {
     this.#path = path;
     this.#lock = lock;
-    const { busyTimeoutMs = SQLITE_BUSY_TIMEOUT_MS, pagesMax, indexStepRows } = options;
-    const start: WorkerOptions = { path, busyTimeoutMs, pagesMax, indexStepRows };
+    const { busyTimeoutMs = SQLITE_BUSY_TIMEOUT_MS, troubleMs = SQLITE_TROUBLE_MS, pagesMax, indexStepRows } = options;
+    const start: WorkerOptions = { path, busyTimeoutMs, troubleMs, pagesMax, indexStepRows };
     const thread = (name: "writer" | "reader" | "checkpointer", entry: URL) =>
       new Thread(entry, { name, options: start, events: this.#eventsOf(name) });
     this.#writer = thread("writer", new URL("./sqlite_writer.ts", import.meta.url));

@@ -98,6 +98,8 @@ export type WorkerControl =
 export interface WorkerOptions {
   readonly path: string;
   readonly busyTimeoutMs: number;
+  /** How long a failed transaction counts as trouble when none succeeds. */
+  readonly troubleMs: number;
   /** For tests of a full disk: the file may not have more pages. */
   readonly pagesMax?: number;
   /** For tests of the index: a step goes over so few rows. */

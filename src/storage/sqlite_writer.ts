@@ -69,14 +69,18 @@ class Writer implements Service {
   #announced: StoredRows | null = null;
   /** Why the last transaction failed; `null` when it did not. */
   #trouble: string | null = null;
+  /** When it failed, milliseconds of `performance.now()`. */
+  #troubledAt = 0;
   #running = false;
   #closed = false;
+  readonly #troubleMs: number;
   readonly #idling = setInterval(() => this.#idle(), TICK_MS);
   /** Commits since the last tick. */
   #commits = 0;
 
   constructor(options: WorkerOptions) {
     const { path, busyTimeoutMs, pagesMax, indexStepRows } = options;
+    this.#troubleMs = options.troubleMs;
     this.#database = openForWriting(path, { cacheKibibytes: SQLITE_WRITER_CACHE_KIBIBYTES, busyTimeoutMs });
     this.#database.exec(`pragma wal_autocheckpoint = ${SQLITE_CHECKPOINT_PAGES}`);
     if (pagesMax !== undefined) this.#database.exec(`pragma max_page_count = ${pagesMax}`);
@@ -273,11 +277,15 @@ class Writer implements Service {
     const trouble = messageOf(error);
     if (trouble !== this.#trouble) report("error", `${what}: ${error instanceof Error ? error.stack : trouble}`);
     this.#trouble = trouble;
+    this.#troubledAt = performance.now();
   }
 
-  /** Says whether events can be stored. After trouble it tries: the disk may have recovered with nobody sending. */
+  /**
+   * Says whether events can be stored. Some time after the last trouble it tries: the disk may have recovered with nobody
+   * sending. Not at once, because what the trial writes may fit where a group does not.
+   */
   #health(): StoreHealth {
-    if (this.#trouble !== null) {
+    if (this.#trouble !== null && performance.now() - this.#troubledAt >= this.#troubleMs) {
       try {
         this.#appender.probe();
         this.#trouble = null;

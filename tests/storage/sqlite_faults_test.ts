@@ -55,7 +55,7 @@ fileTest(
   "a full disk refuses whole groups as unavailable, and events are taken again when it has room",
   async (folder) => {
     const path = `${folder}/eventhub.db`;
-    await using open = await openFile(path, { pagesMax: 400, indexStepRows: 200 });
+    await using open = await openFile(path, { pagesMax: 400, indexStepRows: 200, troubleMs: Infinity });
     const taken: Event[] = [];
     let refused: Event[] = [];
     for (let batch = 0; refused.length === 0; batch++) {
@@ -78,6 +78,8 @@ fileTest(
     assertEquals(tally(await open.store.append(newer)), { unavailable: 300 });
     const half = Math.floor(taken.length / 600);
     assertEquals(await open.store.purge(half), half * 300);
+    // There is room for the trial, but only a commit proves that groups fit again.
+    assertEquals((await open.store.health()).ok, false);
     assertEquals(tally(await open.store.append(newer)), { stored: 300 });
     assertEquals((await open.store.health()).ok, true);
     assertEquals((await open.store.verify(ALL)).differing, 0);
@@ -88,7 +90,7 @@ fileTest(
   "a file that another program has locked is unavailable, and nothing of the group is stored",
   async (folder) => {
     const path = `${folder}/eventhub.db`;
-    await using open = await openFile(path, { busyTimeoutMs: 50 });
+    await using open = await openFile(path, { busyTimeoutMs: 50, troubleMs: 0 });
     const [before, during] = [events(100), events(100, () => ({ eventType: "new-type", tenant: "new" }))];
     await store(open.store, before);
     using other = new DatabaseSync(path);

@@ -4,7 +4,7 @@ import { type FieldError, HubError } from "../../errors.ts";
 import { type Event, isEventType } from "../../event.ts";
 import type { LiveFilter } from "../../feed.ts";
 import type { IngestResult } from "../../hub.ts";
-import { CURSOR_CHARACTERS_MAX, EVENT_TYPES_PER_TENANT_MAX, USER_ID_CODE_POINTS_MAX } from "../../limits.ts";
+import { EVENT_TYPES_PER_TENANT_MAX, USER_ID_CODE_POINTS_MAX } from "../../limits.ts";
 import type { EventFilter } from "../../storage.ts";
 import type { Start } from "../../stream.ts";
 import { parseTimestamp } from "../../timestamp.ts";
@@ -142,9 +142,6 @@ export function toStart(after: string | null | undefined, naiveZone: string): St
   if (after === undefined || after === null || after === "latest") return { at: "latest" };
   if (after === "earliest") return { at: "earliest" };
   if (after === "") throw badArgument("after", "too_short", "must not be empty");
-  if (after.length > CURSOR_CHARACTERS_MAX) {
-    throw badArgument("after", "too_long", `must have at most ${CURSOR_CHARACTERS_MAX} characters`);
-  }
   return TIME_LIKE.test(after) ? { receivedAt: toTime("after", after, naiveZone)! } : { cursor: after };
 }
 

@@ -4,7 +4,8 @@ import {
   GRAPHQL_SOCKET_MESSAGE_CHARACTERS_MAX,
   GRAPHQL_SOCKET_MESSAGES_MAX,
   SOCKET_BUFFER_BYTES_MAX,
-  SOCKET_DRAIN_CHECK_MS,
+  SOCKET_DRAIN_CHECK_MS_MAX,
+  SOCKET_DRAIN_CHECK_MS_MIN,
 } from "../../limits.ts";
 
 /** How a socket is closed: a code of RFC 6455, and a sentence. */
@@ -124,7 +125,8 @@ export class SocketConnection {
 /** Waits for sockets to drain: they do not say so, so those that are full are looked at, all of them by one timer. */
 class Drains {
   readonly #waiting = new Map<WebSocket, PromiseWithResolvers<void>>();
-  #timer: ReturnType<typeof setInterval> | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #pauseMs = SOCKET_DRAIN_CHECK_MS_MIN;
 
   /** Resolves when the socket has room again, or is forgotten. */
   wait(socket: WebSocket): Promise<void> {
@@ -132,7 +134,10 @@ class Drains {
     if (known !== undefined) return known.promise;
     const waiting = Promise.withResolvers<void>();
     this.#waiting.set(socket, waiting);
-    this.#timer ??= setInterval(() => this.#look(), SOCKET_DRAIN_CHECK_MS);
+    // Whoever comes while the next look is near waits for that one: many of them must not put it off for ever.
+    if (this.#timer === undefined || this.#pauseMs > SOCKET_DRAIN_CHECK_MS_MIN) {
+      this.#schedule(SOCKET_DRAIN_CHECK_MS_MIN);
+    }
     return waiting.promise;
   }
 
@@ -146,14 +151,22 @@ class Drains {
     this.#waiting.get(socket)?.resolve();
     this.#waiting.delete(socket);
     if (this.#waiting.size > 0) return;
-    clearInterval(this.#timer);
+    clearTimeout(this.#timer);
     this.#timer = undefined;
   }
 
+  #schedule(pauseMs: number): void {
+    clearTimeout(this.#timer);
+    this.#pauseMs = pauseMs;
+    this.#timer = setTimeout(() => this.#look(), pauseMs);
+  }
+
   #look(): void {
+    this.#timer = undefined;
     for (const socket of this.#waiting.keys()) {
       if (socket.bufferedAmount < SOCKET_BUFFER_BYTES_MAX) this.forget(socket);
     }
+    if (this.#waiting.size > 0) this.#schedule(Math.min(2 * this.#pauseMs, SOCKET_DRAIN_CHECK_MS_MAX));
   }
 }
 

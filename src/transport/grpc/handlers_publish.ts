@@ -67,7 +67,7 @@ function batchResponse(outcomes: readonly Outcome[], omitStored: boolean): v1.Pu
     else if (status === "duplicate") response.duplicates++;
     else if (status === "unavailable") response.retryable++;
     else response.rejected++;
-    if (omitStored && (status === "stored" || status === "duplicate")) return;
+    if (omitStored && status === "stored") return;
     const result = { index, ...toResult(outcome) };
     if (errorsLeft <= 0) result.errors.splice(1);
     errorsLeft -= result.errors.length;

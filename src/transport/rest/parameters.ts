@@ -79,8 +79,7 @@ function cursor(description: string): Parameter<string> {
   const schema = { type: "string", minLength: 1, maxLength: CURSOR_CHARACTERS_MAX };
   return once(description, schema, (text) => {
     if (text === "") return { ok: false, code: "too_short", detail: "must not be empty" };
-    if (text.length <= CURSOR_CHARACTERS_MAX) return good(text);
-    return { ok: false, code: "too_long", detail: `must have at most ${CURSOR_CHARACTERS_MAX} characters` };
+    return good(text);
   });
 }
 

@@ -111,7 +111,17 @@ export const LIST: readonly Behaviour[] = [
       const { next } = await client.list({ ...range(harness), limit: 2 });
       const altered = next!.slice(0, -3) + (next!.at(-3) === "a" ? "b" : "a") + next!.slice(-2);
       assertNotEquals(altered, next);
-      for (const cursor of ["x", "!", next + "x", altered, await client.streamHead(), "2024-01-15T10:30:00Z"]) {
+      for (
+        const cursor of [
+          "x",
+          "!",
+          next + "x",
+          altered,
+          await client.streamHead(),
+          "2024-01-15T10:30:00Z",
+          "x".repeat(600),
+        ]
+      ) {
         const list = () => client.list({ ...range(harness), cursor });
         const { faults } = await assertRefused(client, list, "invalid_cursor");
         assertEquals(faults.map(({ field }) => field), [client.spelling.parameter("cursor")]);

@@ -137,7 +137,9 @@ export const LIVE: readonly Behaviour[] = [
     name: "what is no live cursor is refused",
     run: async ({ client }) => {
       const head = await client.streamHead();
-      for (const after of ["nonsense", head.slice(0, -1), head + "0", `${head} `, "l1.2.3.4", "Latest"]) {
+      for (
+        const after of ["nonsense", head.slice(0, -1), head + "0", `${head} `, "l1.2.3.4", "Latest", "x".repeat(600)]
+      ) {
         const { faults } = await assertRefused(client, () => follow(client, { after }), "invalid_cursor");
         assertEquals(faults.map(({ field }) => field), [client.spelling.parameter("after")]);
       }
