@@ -34,7 +34,7 @@ function isClosed(window: { readonly end: number }, now: number): boolean {
 
 /** A subscriber: rows wait by their key, so that a newer state replaces the older one. */
 class WindowSubscriber implements Follower {
-  readonly #now: () => number;
+  readonly #elapsed: () => number;
   readonly #remove: () => void;
   readonly #ended = new AbortController();
   readonly #waiting = new Map<string, WindowRow>();
@@ -43,10 +43,10 @@ class WindowSubscriber implements Follower {
   #takenAt: number;
   #end: AggregateMessage | null = null;
 
-  constructor(options: { now: () => number; remove: (subscriber: WindowSubscriber) => void }) {
-    this.#now = options.now;
+  constructor(options: { elapsed: () => number; remove: (subscriber: WindowSubscriber) => void }) {
+    this.#elapsed = options.elapsed;
     this.#remove = () => options.remove(this);
-    this.#takenAt = options.now();
+    this.#takenAt = options.elapsed();
   }
 
   get ended(): AbortSignal {
@@ -56,7 +56,7 @@ class WindowSubscriber implements Follower {
   next(): Promise<AggregateMessage> {
     if (this.#waiter !== null) throw new Error("Cannot call next while a call of it is waiting");
     this.#pendingSince = null;
-    this.#takenAt = this.#now();
+    this.#takenAt = this.#elapsed();
     if (this.#end !== null) return Promise.resolve(this.#end);
     if (this.#waiting.size > 0) return Promise.resolve(this.#rows());
     return new Promise((resolve) => this.#waiter = resolve);
@@ -79,7 +79,7 @@ class WindowSubscriber implements Follower {
     for (const row of rows) this.#waiting.set(`${row.start} ${row.eventType ?? ""}`, row);
     if (this.#waiting.size > AGGREGATE_SUBSCRIBER_ROWS_MAX) this.finish("slow_consumer");
     else if (this.#waiter !== null) this.#answer(this.#rows());
-    else this.#pendingSince ??= this.#now();
+    else this.#pendingSince ??= this.#elapsed();
   }
 
   tick(now: number): void {
@@ -152,6 +152,7 @@ export class AggregateFeed {
   readonly #store: Pick<EventStore, "aggregate">;
   readonly #stream: Pick<EventStream, "watchCells">;
   readonly #now: () => number;
+  readonly #elapsed: () => number;
   readonly #topics = new Map<string, Topic>();
   #size = 0;
   #unwatch: (() => void) | null = null;
@@ -161,11 +162,12 @@ export class AggregateFeed {
   constructor(
     store: Pick<EventStore, "aggregate">,
     stream: Pick<EventStream, "watchCells">,
-    options: { now: () => number },
+    options: { now: () => number; elapsed: () => number },
   ) {
     this.#store = store;
     this.#stream = stream;
     this.#now = options.now;
+    this.#elapsed = options.elapsed;
   }
 
   /** Subscribers now. */
@@ -183,7 +185,10 @@ export class AggregateFeed {
     this.#unwatch ??= this.#stream.watchCells((cells) => {
       for (const each of this.#topics.values()) each.note(cells);
     });
-    const subscriber = new WindowSubscriber({ now: this.#now, remove: (gone) => this.#remove(key, topic, gone) });
+    const subscriber = new WindowSubscriber({
+      elapsed: this.#elapsed,
+      remove: (gone) => this.#remove(key, topic, gone),
+    });
     topic.followers.add(subscriber);
     topic.fresh.add(subscriber);
     this.#size += 1;
@@ -219,7 +224,7 @@ export class AggregateFeed {
         log.error("Live windows could not be read; their subscribers are ended", { cause });
         for (const follower of [...topic.followers]) follower.finish("unavailable");
       }
-      for (const follower of [...topic.followers]) follower.tick(now);
+      for (const follower of [...topic.followers]) follower.tick(this.#elapsed());
     }
   }
 

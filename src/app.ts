@@ -18,7 +18,7 @@ import { startGrpc } from "./transport/grpc/server.ts";
 import { createRest } from "./transport/rest/server.ts";
 import { VERSION } from "./version.ts";
 import { pages } from "./web/pages.ts";
-import { every, Supervisor, within } from "./worker.ts";
+import { clocks, every, Supervisor, within } from "./worker.ts";
 
 const log = getLogger(["eventhub", "app"]);
 
@@ -51,13 +51,13 @@ export async function openApp(config: Config): Promise<App> {
   log.info(`Starting Event Hub ${VERSION}`, describeConfig(config));
   const startedAt = Date.now();
   const { store, stream, database } = await openStorage(config, opening);
-  const hub = new Hub({ ...config, store, stream, now: Date.now });
+  const hub = new Hub({ ...config, ...clocks, store, stream });
   opening.defer(() => hub.close());
   const metrics = new Metrics({ thread: "http", load: () => hub.load });
   const measured = withMetrics(hub, metrics);
 
-  const supervisor = opening.use(new Supervisor({ now: Date.now }));
-  const maintenance = new Maintenance({ ...config, store, now: Date.now });
+  const supervisor = opening.use(new Supervisor({ now: clocks.elapsed }));
+  const maintenance = new Maintenance({ ...config, ...clocks, store });
   const grpc = await openGrpc({ config, hub: measured, database, supervisor, opening });
   supervisor.start({ name: "clock", run: (signal) => every(TICK_MS, signal, () => hub.tick()) });
   supervisor.start({ name: "watchdog", run: (signal) => every(TICK_MS, signal, () => maintenance.watch()) });

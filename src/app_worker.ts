@@ -9,7 +9,7 @@ import { connectSqlite, type SqlitePorts } from "./storage/sqlite.ts";
 import { LogStream } from "./stream/log.ts";
 import { configureLogging, Metrics, withMetrics } from "./telemetry.ts";
 import { startGrpc } from "./transport/grpc/server.ts";
-import { every, Supervisor } from "./worker.ts";
+import { clocks, every, Supervisor } from "./worker.ts";
 
 /** What the main thread says. `start` comes first and once. */
 export type ToThread =
@@ -39,13 +39,13 @@ async function open(config: Config, ports: SqlitePorts) {
   const { store, log } = await connectSqlite(ports);
   const stream = opening.use(new LogStream(log));
   opening.use(store);
-  const hub = new Hub({ ...config, store, stream, now: Date.now });
+  const hub = new Hub({ ...config, ...clocks, store, stream });
   opening.defer(() => hub.close());
   const metrics = new Metrics({ thread: "grpc", load: () => hub.load });
   const server = await startGrpc({ hub: withMetrics(hub, metrics), config });
   opening.use(server);
   opening.defer(() => hub.endSubscriptions());
-  const supervisor = opening.use(new Supervisor({ now: Date.now }));
+  const supervisor = opening.use(new Supervisor({ now: clocks.elapsed }));
   supervisor.start({
     name: "grpc-clock",
     run: (signal) =>

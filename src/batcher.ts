@@ -4,12 +4,9 @@
  */
 import { getLogger } from "@logtape/logtape";
 import { HubError } from "./errors.ts";
-import type { Event } from "./event.ts";
+import { type Event, heldBytes } from "./event.ts";
 import { COMMIT_EVENTS_MAX, COMMITS_IN_FLIGHT_MAX, IN_FLIGHT_BYTES_MAX, IN_FLIGHT_EVENTS_MAX } from "./limits.ts";
 import type { AppendStatus, EventStore } from "./storage.ts";
-
-/** Beside its texts an event costs about this much: numbers, flags and object headers. */
-const EVENT_OVERHEAD_BYTES = 200;
 
 const log = getLogger(["eventhub", "batcher"]);
 
@@ -100,7 +97,7 @@ export class Batcher implements AsyncDisposable {
   }
 
   #add(group: Group, event: Event): void {
-    const bytes = EVENT_OVERHEAD_BYTES + event.id.length + event.userId.length + (event.properties?.length ?? 0);
+    const bytes = heldBytes(event);
     group.events.push(event);
     group.bytes += bytes;
     this.#events += 1;

@@ -39,6 +39,14 @@ export interface Event {
   readonly properties: string | null;
 }
 
+/** What an event costs in memory beside its texts: numbers, flags and object headers. */
+const EVENT_OVERHEAD_BYTES = 300;
+
+/** About how much memory an event holds, bytes; what bounds of memory are counted in. */
+export function heldBytes({ id, userId, properties }: Event): number {
+  return EVENT_OVERHEAD_BYTES + id.length + userId.length + (properties?.length ?? 0);
+}
+
 /** What parsing needs to know beside the input. */
 export interface ParseContext {
   readonly tenant: string;

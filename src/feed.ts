@@ -1,10 +1,11 @@
 /** The live feed: one tail of the log a thread, and a bounded queue per subscriber. */
 import { getLogger } from "@logtape/logtape";
 import { HubError } from "./errors.ts";
-import type { Event } from "./event.ts";
+import { type Event, heldBytes } from "./event.ts";
 import { LOG_PAGE_EVENTS, SUBSCRIBERS_MAX } from "./limits.ts";
-import type { EventStream, LogEntry, LogPage, Position, ResetReason, Start } from "./stream.ts";
-import { batchOf, Subscriber, type SubscriberHost } from "./subscriber.ts";
+import type { EventStream, LogPage, Position, ResetReason, Start } from "./stream.ts";
+import { SharedPages } from "./shared_pages.ts";
+import { Subscriber, type SubscriberHost } from "./subscriber.ts";
 
 const log = getLogger(["eventhub", "feed"]);
 
@@ -36,7 +37,7 @@ export class LiveBatch {
   constructor(events: readonly LiveEvent[]) {
     this.events = events;
     let bytes = 0;
-    for (const { event } of events) bytes += 300 + event.userId.length + (event.properties?.length ?? 0);
+    for (const { event } of events) bytes += heldBytes(event);
     this.bytes = bytes;
   }
 
@@ -85,7 +86,7 @@ export interface SubscribeOptions {
 /** One tail of the log, read once for all subscribers of a thread; it stops while nobody listens. */
 export class Feed {
   readonly #stream: EventStream;
-  readonly #now: () => number;
+  readonly #elapsed: () => number;
   readonly #all = new Set<Subscriber>();
   /** Subscribers fed by the tail, by their key. */
   readonly #live = new Map<string, Set<Subscriber>>();
@@ -95,14 +96,18 @@ export class Feed {
   #pumping = false;
   #unwatch: (() => void) | null = null;
   #closed = false;
+  readonly #pages: SharedPages;
   readonly #host: SubscriberHost;
 
-  constructor(stream: EventStream, options: { now: () => number }) {
+  /** `elapsed`: see `HubOptions`. */
+  constructor(stream: EventStream, options: { elapsed: () => number }) {
     this.#stream = stream;
-    this.#now = options.now;
+    this.#elapsed = options.elapsed;
+    this.#pages = new SharedPages(stream, options);
     this.#host = {
-      now: options.now,
-      read: (after, tenant) => stream.read({ after, limit: LOG_PAGE_EVENTS, tenant }),
+      elapsed: options.elapsed,
+      read: (after, tenant) => this.#pages.read(after, tenant),
+      batch: (entries, subscriber) => this.#pages.batch(entries, subscriber),
       cursor: (tenant, position) => stream.cursor(tenant, position),
       join: (subscriber) => this.#join(subscriber),
       leave: (subscriber) => this.#leave(subscriber),
@@ -132,7 +137,7 @@ export class Feed {
 
   /** Sends keep-alives and ends who does not read; call it about once a second. */
   tick(): void {
-    const now = this.#now();
+    const now = this.#elapsed();
     for (const subscriber of this.#all) subscriber.tick(now);
   }
 
@@ -225,23 +230,12 @@ export class Feed {
       return;
     }
     for (const group of [...this.#live.values()]) {
-      let shared: LiveBatch | null | undefined = undefined;
       for (const subscriber of [...group]) {
-        if (subscriber.fed >= page.position) continue;
-        if (subscriber.fed > from) {
-          subscriber.feed(
-            this.#batch(page.entries.filter((entry) => entry.position > subscriber.fed), subscriber),
-            page.position,
-          );
-        } else {
-          if (shared === undefined) shared = this.#batch(page.entries, subscriber);
-          subscriber.feed(shared, page.position);
-        }
+        const { fed } = subscriber;
+        if (fed >= page.position) continue;
+        const entries = fed > from ? page.entries.filter(({ position }) => position > fed) : page.entries;
+        subscriber.feed(this.#pages.batch(entries, subscriber), page.position);
       }
     }
-  }
-
-  #batch(entries: readonly LogEntry[], subscriber: Subscriber): LiveBatch | null {
-    return batchOf(entries, subscriber, this.#host.cursor);
   }
 }

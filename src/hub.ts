@@ -145,6 +145,8 @@ export interface HubOptions {
   readonly stream: EventStream;
   /** The clock, milliseconds. */
   readonly now: () => number;
+  /** A clock that never goes back and is never set, milliseconds from anywhere: what is waited for is measured by it. */
+  readonly elapsed: () => number;
   readonly naiveZone: string;
   readonly maxFutureMs: number;
   readonly retentionMs: number | null;
@@ -162,8 +164,8 @@ export class Hub implements HubApi {
   constructor(options: HubOptions) {
     this.#options = options;
     this.#batcher = new Batcher(options.store, { deadlineMs: options.requestTimeoutMs });
-    this.#feed = new Feed(options.stream, { now: options.now });
-    this.#aggregateFeed = new AggregateFeed(options.store, options.stream, { now: options.now });
+    this.#feed = new Feed(options.stream, options);
+    this.#aggregateFeed = new AggregateFeed(options.store, options.stream, options);
   }
 
   /** Subscribers of events and of windows now, and events waiting to be stored. */

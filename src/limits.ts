@@ -169,6 +169,12 @@ export const AGGREGATE_CHANGED_WINDOWS_MAX = 100_000;
 export const AGGREGATE_WINDOWS_PER_TICK_MAX = 1_000;
 /** Rows of the log read at once by the tail and by a subscriber that catches up. */
 export const LOG_PAGE_EVENTS = 512;
+/** Memory of the events in one such page, unless a single one is larger: a subscriber that stalls holds a page. */
+export const LOG_PAGE_BYTES_MAX = 256 * KIBIBYTE;
+/** Pages that subscribers who walk the log share, and for how long: whoever comes back after a restart comes with many. */
+export const LOG_PAGES_SHARED_MAX = 8;
+/** See `LOG_PAGES_SHARED_MAX`; short, so that an erased event is not handed out much longer than it is queued anyway. */
+export const LOG_PAGE_SHARED_MS = SECOND_MS;
 /** Subscribers a thread; each costs a queue and a socket. */
 export const SUBSCRIBERS_MAX = 10_000;
 

@@ -14,6 +14,8 @@ export interface MaintenanceOptions {
   readonly store: Pick<EventStore, "settle" | "purge">;
   /** The clock, milliseconds. */
   readonly now: () => number;
+  /** A clock that is never set, milliseconds. */
+  readonly elapsed: () => number;
   /** How long events are kept; `null` = for ever. */
   readonly retentionMs: number | null;
   readonly maxFutureMs: number;
@@ -28,7 +30,7 @@ export class Maintenance {
 
   constructor(options: MaintenanceOptions) {
     this.#options = options;
-    this.#finishedAt = options.now();
+    this.#finishedAt = options.elapsed();
   }
 
   /**
@@ -44,12 +46,12 @@ export class Maintenance {
       this.#problem = cause instanceof Error ? cause.message : String(cause);
       log.error("The pass of the minute failed; the next one tries again", { cause });
     }
-    this.#finishedAt = this.#options.now();
+    this.#finishedAt = this.#options.elapsed();
   }
 
   /** The watchdog: runs a pass when none has ended for `MAINTENANCE_SILENCE_MS`. */
   async watch(): Promise<void> {
-    const silenceMs = this.#options.now() - this.#finishedAt;
+    const silenceMs = this.#options.elapsed() - this.#finishedAt;
     if (silenceMs < MAINTENANCE_SILENCE_MS) return;
     log.warn("No tick for {silenceMs} ms; the watchdog runs the pass of the minute", { silenceMs });
     await this.pass();

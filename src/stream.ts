@@ -67,8 +67,9 @@ export interface EventStream extends AsyncDisposable {
   open(tenant: string, start: Start): Promise<Opened>;
 
   /**
-   * Reads at most `limit` entries behind a place, in order. With `tenant`, only entries of that tenant are returned;
-   * the page then may be empty without being the end. Erased events are left out.
+   * Reads at most `limit` entries behind a place, in order, and of so many no more than hold about `LOG_PAGE_BYTES_MAX` of
+   * memory, but at least one. With `tenant`, only entries of that tenant are returned; the page then may be empty without
+   * being the end. Erased events are left out.
    */
   read(options: { after: Position; limit: number; tenant?: string }): Promise<LogPage>;
 

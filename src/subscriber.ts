@@ -1,6 +1,5 @@
 /** One subscriber of the live feed: a bounded queue, filled by the tail, or its own slower walk through the log. */
-import type { EndReason, LiveFilter, LiveMessage, LiveSubscription } from "./feed.ts";
-import { LiveBatch } from "./feed.ts";
+import type { EndReason, LiveBatch, LiveFilter, LiveMessage, LiveSubscription } from "./feed.ts";
 import {
   STREAM_KEEP_ALIVE_MS,
   SUBSCRIBER_QUEUE_BYTES_MAX,
@@ -12,8 +11,11 @@ import type { LogEntry, LogPage, Position, Reset } from "./stream.ts";
 
 /** What a subscriber needs of the feed it belongs to. */
 export interface SubscriberHost {
-  readonly now: () => number;
+  /** A clock that is never set, milliseconds. */
+  readonly elapsed: () => number;
   read(after: Position, tenant: string): Promise<LogPage>;
+  /** The entries that are for a subscriber; `null` when none is. */
+  batch(entries: readonly LogEntry[], subscriber: Subscriber): LiveBatch | null;
   cursor(tenant: string, position: Position): string;
   /** Asks to be fed by the tail from a place on; `false` = read on, the tail is already beyond it. */
   join(subscriber: Subscriber): boolean;
@@ -28,19 +30,6 @@ export interface SubscriberHost {
 export function matches(filter: LiveFilter, event: Event): boolean {
   if (filter.userId !== undefined && filter.userId !== event.userId) return false;
   return filter.eventTypes === undefined || filter.eventTypes.includes(event.eventType);
-}
-
-/** The entries of a tenant that match, as a batch; `null` when none does. */
-export function batchOf(
-  entries: readonly LogEntry[],
-  subscriber: Pick<Subscriber, "tenant" | "filter">,
-  cursor: (tenant: string, position: Position) => string,
-): LiveBatch | null {
-  const { tenant, filter } = subscriber;
-  const events = entries
-    .filter(({ event }) => event.tenant === tenant && matches(filter, event))
-    .map(({ event, position }) => ({ event, cursor: cursor(tenant, position) }));
-  return events.length === 0 ? null : new LiveBatch(events);
 }
 
 /** A place in the queue: what to hand out, and where the subscriber is afterwards. */
@@ -83,7 +72,7 @@ export class Subscriber implements LiveSubscription {
     this.#fed = options.position;
     this.#taken = options.position;
     this.#opening = options.reset ?? "position";
-    this.#takenAt = host.now();
+    this.#takenAt = host.elapsed();
     this.#pendingSince = this.#takenAt;
   }
 
@@ -105,7 +94,7 @@ export class Subscriber implements LiveSubscription {
     this.#taking = true;
     try {
       const message = await this.#take();
-      this.#takenAt = this.#host.now();
+      this.#takenAt = this.#host.elapsed();
       this.#pendingSince = this.#queue.length > 0 || !this.#live ? this.#takenAt : null;
       return message;
     } finally {
@@ -139,7 +128,7 @@ export class Subscriber implements LiveSubscription {
       this.#answer({ kind: "events", batch });
       return;
     }
-    this.#pendingSince ??= this.#host.now();
+    this.#pendingSince ??= this.#host.elapsed();
     this.#enqueue(batch, position);
     if (this.#queuedEvents > SUBSCRIBER_QUEUE_EVENTS_MAX || this.#queuedBytes > SUBSCRIBER_QUEUE_BYTES_MAX) {
       this.fallBehind();
@@ -151,7 +140,7 @@ export class Subscriber implements LiveSubscription {
     this.#clear();
     this.#fed = this.#taken;
     this.#live = false;
-    this.#pendingSince ??= this.#host.now();
+    this.#pendingSince ??= this.#host.elapsed();
     this.#host.leave(this);
     this.#answer(null);
   }
@@ -197,7 +186,7 @@ export class Subscriber implements LiveSubscription {
 
   /** Reads the log at the subscriber's own pace; `null` when it has reached the tail and is fed by it. */
   async #walk(): Promise<LiveMessage | null> {
-    const startedAt = this.#host.now();
+    const startedAt = this.#host.elapsed();
     while (this.#end === null) {
       let page: LogPage;
       try {
@@ -211,7 +200,7 @@ export class Subscriber implements LiveSubscription {
       this.#fed = page.position;
       // Only who has just seen the end of the log may join the tail: it must not replay history for the others.
       if (page.caughtUp) this.#live = this.#host.join(this);
-      const batch = batchOf(page.entries, this, this.#host.cursor);
+      const batch = this.#host.batch(page.entries, this);
       if (page.reset !== undefined) {
         // The announcement comes first; what follows it waits its turn in the queue.
         if (batch === null) this.#taken = page.position;
@@ -221,7 +210,7 @@ export class Subscriber implements LiveSubscription {
       this.#taken = page.position;
       if (batch !== null) return { kind: "events", batch };
       if (this.#live) return null;
-      if (this.#host.now() - startedAt >= STREAM_KEEP_ALIVE_MS) return { kind: "position", cursor: this.cursor };
+      if (this.#host.elapsed() - startedAt >= STREAM_KEEP_ALIVE_MS) return { kind: "position", cursor: this.cursor };
       // A driver may answer at once; others must get their turn in a long walk without matches.
       await new Promise((resolve) => setImmediate(resolve));
     }

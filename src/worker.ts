@@ -19,6 +19,12 @@ export interface WorkerHealth {
 /** A part that ran so long before it failed starts again from the shortest back-off. */
 const STEADY_MS = 60_000;
 
+/**
+ * The machine's clocks, milliseconds: the time of day, which may be set back or forward at any time, and the time that has
+ * passed, by which everything is measured that waits.
+ */
+export const clocks = { now: (): number => Date.now(), elapsed: (): number => performance.now() };
+
 /** How long to wait before the next start: doubling from 100 ms to 30 s. `failures` counts from 1. */
 export function nextDelay(failures: number): number {
   return Math.min(RESTART_DELAY_MS_MAX, RESTART_DELAY_MS_MIN * 2 ** (failures - 1));

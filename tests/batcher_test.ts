@@ -3,7 +3,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { Batcher } from "../src/batcher.ts";
 import { HubError } from "../src/errors.ts";
 import type { Event } from "../src/event.ts";
-import { COMMIT_EVENTS_MAX, COMMITS_IN_FLIGHT_MAX, IN_FLIGHT_EVENTS_MAX } from "../src/limits.ts";
+import { COMMIT_EVENTS_MAX, COMMITS_IN_FLIGHT_MAX, IN_FLIGHT_BYTES_MAX, IN_FLIGHT_EVENTS_MAX } from "../src/limits.ts";
 import type { AppendStatus } from "../src/storage.ts";
 
 function event(id: string): Event {
@@ -103,6 +103,17 @@ Deno.test("batcher: beyond the bound of events in flight it is overloaded, and t
   await turn();
   store.calls.at(-1)!.resolve(["stored"]);
   assertEquals(await again, "stored");
+});
+
+Deno.test("batcher: beyond the bound of bytes in flight it is overloaded, however few the events", async () => {
+  const store = new HeldStore();
+  const batcher = new Batcher(store, { deadlineMs: 60_000 });
+  const properties = JSON.stringify({ text: "x".repeat(16_000) });
+  const large = Array.from({ length: 1 + IN_FLIGHT_BYTES_MAX / 16_000 }, (_, i) => ({ ...event(`${i}`), properties }));
+  const full = batcher.submit(large);
+  assertEquals((await assertRejects(() => batcher.submitOne(event("more")), HubError)).code, "overloaded");
+  await store.finishAll(batcher);
+  assertEquals((await full)?.length, large.length);
 });
 
 Deno.test("batcher: a commit beyond the deadline answers that the outcome is unknown", async () => {

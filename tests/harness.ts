@@ -14,13 +14,23 @@ export const START = Date.UTC(2025, 6, 15, 12, 34, 56, 789);
 /** A clock that moves only when it is told to. */
 export class TestClock {
   #now = START;
+  #elapsed = 0;
 
   /** The time, milliseconds. */
   readonly now = (): number => this.#now;
 
-  /** Moves the clock on. */
+  /** The time that has passed, milliseconds; nobody can set it. */
+  readonly elapsed = (): number => this.#elapsed;
+
+  /** Lets time pass. */
   advance(milliseconds: number): void {
     this.#now += milliseconds;
+    this.#elapsed += milliseconds;
+  }
+
+  /** Sets the time of day, as an operator or a time server does, without any passing. */
+  set(now: number): void {
+    this.#now = now;
   }
 }
 
@@ -33,7 +43,7 @@ export interface TestHub extends AsyncDisposable {
 }
 
 /** What a test hub may have instead of the usual: settings of the hub, and a wrapper around its store. */
-export type TestHubOptions = Partial<Omit<HubOptions, "store" | "stream" | "now">> & {
+export type TestHubOptions = Partial<Omit<HubOptions, "store" | "stream" | "now" | "elapsed">> & {
   readonly wrapStore?: (store: EventStore) => EventStore;
   readonly wrapStream?: (stream: EventStream) => EventStream;
 };
@@ -54,6 +64,7 @@ export function openTestHub(options: TestHubOptions = {}): TestHub {
     store,
     stream,
     now: clock.now,
+    elapsed: clock.elapsed,
   });
   return {
     hub,

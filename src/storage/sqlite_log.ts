@@ -25,6 +25,7 @@ export class SqliteLog implements Disposable {
   readonly #state: LogStateQuery;
   readonly #newest: Query;
   readonly #idAt: Query;
+  readonly #before: Query;
   readonly #rows: Query;
   readonly #step: Query;
   readonly #received: Query;
@@ -38,6 +39,7 @@ export class SqliteLog implements Disposable {
     this.#state = new LogStateQuery(database);
     this.#newest = new Query(database, "select seq, id from events order by seq desc limit 1");
     this.#idAt = new Query(database, "select id from events where seq = ?");
+    this.#before = new Query(database, "select seq, id from events where seq < ? order by seq desc limit 1");
     this.#rows = new Query(database, `select ${EVENT_COLUMNS} from events where seq > ? order by seq limit ?`);
     this.#step = new Query(
       database,
@@ -75,6 +77,12 @@ export class SqliteLog implements Disposable {
       const from = step === undefined ? Math.max(indexedSeq, purgedSeq) + 1 : step[0];
       return (this.#received.first(from, time)?.[0] as number | undefined) ?? null;
     });
+  }
+
+  /** The last row before a number; `null` when there is none. */
+  before(seq: number): LogPlace | null {
+    const row = this.#before.first(seq) as [number, string] | undefined;
+    return row === undefined ? null : { seq: row[0], id: row[1] };
   }
 
   /** Rows behind a number, in order; `event` is `null` where it was erased. */

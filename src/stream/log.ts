@@ -5,13 +5,19 @@
  */
 import { checkOf, decodeLiveCursor, encodeLiveCursor } from "../cursor.ts";
 import { HubError } from "../errors.ts";
-import type { Event } from "../event.ts";
+import { type Event, heldBytes } from "../event.ts";
+import { LOG_PAGE_BYTES_MAX } from "../limits.ts";
 import type { ChangedCell, EventStream, LogEntry, LogPage, Opened, Position, Reset, Start } from "../stream.ts";
 
 /** A row of the log by its number, which rises, and the event's id; number 0 and an empty id before the first. */
 export interface LogPlace {
   readonly seq: number;
   readonly id: string;
+}
+
+/** A row with its event, `null` where it was erased. */
+export interface LogRow extends LogPlace {
+  readonly event: Event | null;
 }
 
 /** A log as the store shows it to one thread. Numbers rise, with holes, and are never used again. */
@@ -27,7 +33,9 @@ export interface StoredLog extends Disposable {
   /** The first row received at or after a time (milliseconds); `null` when there is none. */
   firstReceivedFrom(time: number): number | null;
   /** Rows behind a number, in order; `event` is `null` where it was erased. */
-  read(options: { after: number; limit: number }): { seq: number; id: string; event: Event | null }[];
+  read(options: { after: number; limit: number }): LogRow[];
+  /** The last row before a number; `null` when there is none. */
+  before(seq: number): LogPlace | null;
   /** Runs reads that must see the same commit. */
   together<T>(work: () => T): T;
   /** Calls back after every commit that made the log longer, until the returned function is called. */
@@ -38,6 +46,8 @@ export interface StoredLog extends Disposable {
 
 /** Digits of a number in a position, so that positions sort as their numbers do. */
 const SEQ_DIGITS = 16;
+/** Rows read before their size is looked at; with the largest properties they are a mebibyte. */
+const FIRST_ROWS = 64;
 
 /** The stream of a store's own log. */
 export class LogStream implements EventStream {
@@ -66,7 +76,7 @@ export class LogStream implements EventStream {
   read({ after, limit, tenant }: { after: Position; limit: number; tenant?: string }): Promise<LogPage> {
     return this.#ask(() => {
       const place = Number(after.slice(0, SEQ_DIGITS));
-      let rows = this.#log.read({ after: place, limit: limit + 1 });
+      let { rows, caughtUp } = this.#page(place, limit);
       let start = after;
       let reset: Reset | null = null;
       // Where a row is missing it may have been purged before it was read.
@@ -74,10 +84,8 @@ export class LogStream implements EventStream {
       if (purged !== null && purged.seq > place) {
         reset = { reason: "expired", mode: "skip" };
         start = positionOf(purged);
-        rows = this.#log.read({ after: purged.seq, limit: limit + 1 });
+        ({ rows, caughtUp } = this.#page(purged.seq, limit));
       }
-      const caughtUp = rows.length <= limit;
-      if (!caughtUp) rows.pop();
       const entries: LogEntry[] = [];
       for (const { seq, id, event } of rows) {
         if (event === null || (tenant !== undefined && event.tenant !== tenant)) continue;
@@ -87,6 +95,24 @@ export class LogStream implements EventStream {
       const position = last === undefined ? start : positionOf(last);
       return { entries, position, caughtUp, ...(reset === null ? {} : { reset }) };
     });
+  }
+
+  /** Rows behind a number: a few first, and as many more as their size lets expect to fit. */
+  #page(after: number, limit: number): { rows: LogRow[]; caughtUp: boolean } {
+    const rows: LogRow[] = [];
+    let bytes = 0;
+    let wanted = Math.min(limit, FIRST_ROWS);
+    while (wanted > 0) {
+      const more = this.#log.read({ after: rows.at(-1)?.seq ?? after, limit: wanted + 1 });
+      const caughtUp = more.length <= wanted;
+      if (!caughtUp) more.pop();
+      for (const row of more) bytes += row.event === null ? 0 : heldBytes(row.event);
+      rows.push(...more);
+      if (caughtUp) return { rows, caughtUp };
+      const fitting = Math.floor((LOG_PAGE_BYTES_MAX - bytes) / Math.max(1, bytes / rows.length));
+      wanted = Math.min(limit - rows.length, fitting);
+    }
+    return { rows, caughtUp: false };
   }
 
   cursor(tenant: string, position: Position): string {
@@ -116,15 +142,8 @@ export class LogStream implements EventStream {
   #beforeReceived(time: number): LogPlace {
     const first = this.#log.firstReceivedFrom(time);
     if (first === null) return this.#log.newest();
-    return this.#log.together(() => {
-      const purged = this.#log.purged();
-      // Between two rows that follow each other there may be a hole.
-      for (let seq = first - 1; seq > purged.seq; seq--) {
-        const id = this.#log.idAt(seq);
-        if (id !== null) return { seq, id };
-      }
-      return purged;
-    });
+    // Between two rows that follow each other there may be a hole, as wide as there were duplicates.
+    return this.#log.together(() => this.#log.before(first) ?? this.#log.purged());
   }
 
   #follow(fields: readonly string[]): Opened {

@@ -1,7 +1,8 @@
 /** The live log of the memory store. Its cursors name the log's epoch, a number, and a check of the event there. */
 import { checkOf, decodeLiveCursor, encodeLiveCursor } from "../cursor.ts";
 import { HubError } from "../errors.ts";
-import type { Event } from "../event.ts";
+import { type Event, heldBytes } from "../event.ts";
+import { LOG_PAGE_BYTES_MAX } from "../limits.ts";
 import type {
   ChangedCell,
   EventStream,
@@ -83,10 +84,12 @@ export class MemoryStream implements EventStream {
       const behind = Number(options.after.split(".")[0]) - this.#floor;
       const reset = behind < 0 ? { reset: EXPIRED } : {};
       let next = Math.max(0, behind);
-      while (next < entries.length && found.length < options.limit) {
+      let bytes = 0;
+      while (next < entries.length && found.length < options.limit && bytes < LOG_PAGE_BYTES_MAX) {
         const { event, sequence, erased } = entries[next++]!;
         if (erased || (options.tenant !== undefined && event.tenant !== options.tenant)) continue;
         found.push({ event, position: this.#positionAt(sequence) });
+        bytes += heldBytes(event);
       }
       const position = this.#positionAt(this.#floor + next);
       return { entries: found, position, caughtUp: next >= entries.length, ...reset };

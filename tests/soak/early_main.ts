@@ -12,6 +12,7 @@ import { PROTO_FILES } from "../../src/protos.ts";
 import { startGrpc } from "../../src/transport/grpc/server.ts";
 import { createRest } from "../../src/transport/rest/server.ts";
 import { VERSION } from "../../src/version.ts";
+import { clocks } from "../../src/worker.ts";
 
 /** How long the commit comes after the acknowledgement: long enough for a kill to fall between the two. */
 const LATENESS_MS = 100;
@@ -36,7 +37,7 @@ if (config.store.kind !== "sqlite") throw new Error("The control needs a store o
 const database = await SqliteDatabase.open({ path: config.store.path });
 const { store, log } = await connectSqlite(database.ports().ports);
 const stream = new LogStream(log);
-const hub = new Hub({ ...config, store: acknowledgingEarly(store), stream, now: Date.now });
+const hub = new Hub({ ...config, store: acknowledgingEarly(store), stream, ...clocks });
 const graphql = createGraphql({ hub, config });
 const rest = createRest({
   hub,

@@ -1,7 +1,8 @@
 /** Open and read: where a reader starts, and that it gets every event once, in order. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { HubError } from "../../../src/errors.ts";
-import { BATCH_EVENTS_MAX, LOG_PAGE_EVENTS } from "../../../src/limits.ts";
+import { heldBytes } from "../../../src/event.ts";
+import { BATCH_EVENTS_MAX, LOG_PAGE_BYTES_MAX, LOG_PAGE_EVENTS } from "../../../src/limits.ts";
 import { assertSameEvent, event, events, idsOf, NOON, store, TENANT } from "../../storage/conformance/events.ts";
 import type { StreamCase } from "../conformance.ts";
 import { idsIn, placeAt, readAll } from "./reading.ts";
@@ -107,6 +108,25 @@ const PAGES: readonly StreamCase[] = [
       await store(driver, all);
       const after = await placeAt(stream, "earliest");
       assertEquals(idsIn(await readAll(stream, { after, limit: LOG_PAGE_EVENTS })), idsOf(all));
+    },
+  },
+  {
+    name: "read: of large events a page holds fewer, at least one, and none is left out",
+    run: async ({ store: driver, stream }) => {
+      const properties = JSON.stringify({ text: "x".repeat(16_000) });
+      const all = events(200, (i) => i % 3 === 0 ? {} : { properties });
+      await store(driver, all);
+      let after = await placeAt(stream, "earliest");
+      const ids: string[] = [];
+      for (let caughtUp = false; !caughtUp;) {
+        const page = await stream.read({ after, limit: LOG_PAGE_EVENTS });
+        const held = page.entries.reduce((sum, entry) => sum + heldBytes(entry.event), 0);
+        assert(held <= 5 * LOG_PAGE_BYTES_MAX, `A page holds ${held} bytes`);
+        assert(page.caughtUp || page.entries.length > 0, "A page that is not the last is empty");
+        ids.push(...idsIn(page.entries));
+        ({ position: after, caughtUp } = page);
+      }
+      assertEquals(ids, idsOf(all));
     },
   },
   {
