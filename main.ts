@@ -12,10 +12,11 @@ function endAfter(milliseconds: number): void {
 
 try {
   const config = loadConfig(Deno.env.toObject(), { isTerminal: Deno.stdout.isTerminal() });
-  const app = await openApp(config);
-  console.log(`Event Hub is ready: ${app.httpUrl}  grpc://${app.grpcAddress}`);
+  // As the first process of a container nobody else would hear a signal that comes while it starts.
   const stopped = Promise.withResolvers<void>();
   for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, () => stopped.resolve());
+  const app = await openApp(config);
+  console.log(`Event Hub is ready: ${app.httpUrl}  grpc://${app.grpcAddress}`);
   await stopped.promise;
   endAfter(config.shutdownTimeoutMs);
   await app[Symbol.asyncDispose]();
