@@ -144,6 +144,7 @@ export class Feed {
   /** Resolves when the tail has handed out everything committed before the call. */
   async whenIdle(): Promise<void> {
     const head = await this.#stream.head();
+    await this.#pages.whenIdle();
     while (this.#position !== null && this.#position < head) {
       this.#wake();
       await new Promise((resolve) => setImmediate(resolve));

@@ -171,10 +171,12 @@ export const AGGREGATE_WINDOWS_PER_TICK_MAX = 1_000;
 export const LOG_PAGE_EVENTS = 512;
 /** Memory of the events in one such page, unless a single one is larger: a subscriber that stalls holds a page. */
 export const LOG_PAGE_BYTES_MAX = 256 * KIBIBYTE;
-/** Pages that subscribers who walk the log share, and for how long: whoever comes back after a restart comes with many. */
-export const LOG_PAGES_SHARED_MAX = 8;
-/** See `LOG_PAGES_SHARED_MAX`; short, so that an erased event is not handed out much longer than it is queued anyway. */
+/** Pages that subscribers who walk the log share: the last 32,000 events, some 16 MiB with their encodings at the most. */
+export const LOG_PAGES_SHARED_MAX = 64;
+/** How long they are shared; short, so that an erased event is not handed out much longer than it is queued anyway. */
 export const LOG_PAGE_SHARED_MS = SECOND_MS;
+/** Pages walked in one turn of the event loop: however many walk, those who are up to date are served in between. */
+export const LOG_PAGES_PER_TURN = 2;
 /** Subscribers a thread; each costs a queue and a socket. */
 export const SUBSCRIBERS_MAX = 10_000;
 

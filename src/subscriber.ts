@@ -211,8 +211,6 @@ export class Subscriber implements LiveSubscription {
       if (batch !== null) return { kind: "events", batch };
       if (this.#live) return null;
       if (this.#host.elapsed() - startedAt >= STREAM_KEEP_ALIVE_MS) return { kind: "position", cursor: this.cursor };
-      // A driver may answer at once; others must get their turn in a long walk without matches.
-      await new Promise((resolve) => setImmediate(resolve));
     }
     return this.#end;
   }

@@ -76,7 +76,9 @@ export class LogStream implements EventStream {
   read({ after, limit, tenant }: { after: Position; limit: number; tenant?: string }): Promise<LogPage> {
     return this.#ask(() => {
       const place = Number(after.slice(0, SEQ_DIGITS));
-      let { rows, caughtUp } = this.#page(place, limit);
+      // Pages end where those of others do who read as many at a time, so that they can be shared.
+      const wanted = limit - place % limit;
+      let { rows, caughtUp } = this.#page(place, wanted);
       let start = after;
       let reset: Reset | null = null;
       // Where a row is missing it may have been purged before it was read.
@@ -84,7 +86,7 @@ export class LogStream implements EventStream {
       if (purged !== null && purged.seq > place) {
         reset = { reason: "expired", mode: "skip" };
         start = positionOf(purged);
-        ({ rows, caughtUp } = this.#page(purged.seq, limit));
+        ({ rows, caughtUp } = this.#page(purged.seq, limit - purged.seq % limit));
       }
       const entries: LogEntry[] = [];
       for (const { seq, id, event } of rows) {
