@@ -137,6 +137,7 @@ export class Feed {
 
   /** Sends keep-alives and ends who does not read; call it about once a second. */
   tick(): void {
+    this.#pages.tick();
     const now = this.#elapsed();
     for (const subscriber of this.#all) subscriber.tick(now);
   }

@@ -167,16 +167,16 @@ export const AGGREGATE_SUBSCRIBER_ROWS_MAX = 10_000;
 export const AGGREGATE_CHANGED_WINDOWS_MAX = 100_000;
 /** Windows read again in one tick; the rest waits for the next. */
 export const AGGREGATE_WINDOWS_PER_TICK_MAX = 1_000;
-/** Rows of the log read at once by the tail and by a subscriber that catches up. */
-export const LOG_PAGE_EVENTS = 512;
+/** Rows of the log read at once by the tail and by a subscriber that catches up; with all its encodings a page of them takes half a mebibyte. */
+export const LOG_PAGE_EVENTS = 256;
 /** Memory of the events in one such page, unless a single one is larger: a subscriber that stalls holds a page. */
 export const LOG_PAGE_BYTES_MAX = 256 * KIBIBYTE;
-/** Pages that subscribers who walk the log share: the last 32,000 events, some 16 MiB with their encodings at the most. */
+/** Pages that subscribers who walk the log share; they are kept only while somebody walks. */
 export const LOG_PAGES_SHARED_MAX = 64;
 /** How long they are shared; short, so that an erased event is not handed out much longer than it is queued anyway. */
 export const LOG_PAGE_SHARED_MS = SECOND_MS;
 /** Pages walked in one turn of the event loop: however many walk, those who are up to date are served in between. */
-export const LOG_PAGES_PER_TURN = 2;
+export const LOG_PAGES_PER_TURN = 4;
 /** Subscribers a thread; each costs a queue and a socket. */
 export const SUBSCRIBERS_MAX = 10_000;
 

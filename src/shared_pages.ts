@@ -38,6 +38,12 @@ export class SharedPages {
     return await running;
   }
 
+  /** Lets go of pages that are shared no more; call it about once a second. */
+  tick(): void {
+    const oldest = this.#elapsed() - LOG_PAGE_SHARED_MS;
+    for (const [key, { readAt }] of this.#pages) if (readAt <= oldest) this.#pages.delete(key);
+  }
+
   /** Resolves when nobody waits for a turn. */
   async whenIdle(): Promise<void> {
     while (this.#turns.length > 0 || this.#reading.size > 0) await new Promise((resolve) => setImmediate(resolve));
