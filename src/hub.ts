@@ -6,7 +6,13 @@ import { type FieldError, HubError } from "./errors.ts";
 import { type Event, type ParseContext, parseEvent, type Source } from "./event.ts";
 import { newEventId } from "./event_id.ts";
 import { Feed, type LiveSubscription, type SubscribeOptions } from "./feed.ts";
-import { AGGREGATE_ROWS_MAX, AGGREGATED_METRICS_MINUTES_MAX, BATCH_EVENTS_MAX, PAGE_EVENTS_MAX } from "./limits.ts";
+import {
+  AGGREGATE_ROWS_MAX,
+  AGGREGATED_METRICS_MINUTES_MAX,
+  BATCH_EVENTS_MAX,
+  BATCH_FIELD_ERRORS_MAX,
+  PAGE_EVENTS_MAX,
+} from "./limits.ts";
 import { invalid, outcome, refusal, refused } from "./outcome.ts";
 import type { AggregateRow } from "./rollup.ts";
 import type {
@@ -102,7 +108,10 @@ export interface HubApi {
    */
   publish(input: unknown, sender: Sender): Promise<Published>;
 
-  /** Takes up to `BATCH_EVENTS_MAX` events, one result each, in order; one bad event harms no other. */
+  /**
+   * Takes up to `BATCH_EVENTS_MAX` events, one result each, in order; one bad event harms no other. Once
+   * `BATCH_FIELD_ERRORS_MAX` field errors are told, each further event tells its first alone.
+   */
   publishBatch(inputs: readonly unknown[], sender: Sender): Promise<readonly IngestResult[]>;
 
   /** One event, or `not_found`. */
@@ -197,7 +206,7 @@ export class Hub implements HubApi {
         `A batch may hold ${BATCH_EVENTS_MAX} events; this one holds ${inputs.length}, and none was stored`;
       throw new HubError("payload_too_large", message);
     }
-    const context = this.#context(sender);
+    const context = { ...this.#context(sender), faultBudget: { left: BATCH_FIELD_ERRORS_MAX } };
     const parsed = inputs.map((input) => parseEvent(input, context));
     const events = parsed.flatMap((each) => each.ok ? [each.event] : []);
     const statuses = await this.#batcher.submit(events);

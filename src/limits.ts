@@ -32,6 +32,10 @@ export const TIMESTAMP_YEAR_MIN = 1970;
 export const TIMESTAMP_YEAR_MAX = 9999;
 /** Field errors told of one event; the rest would be noise. */
 export const FIELD_ERRORS_MAX = 32;
+/** Field errors told of one batch; then each further event tells its first alone. A few kilobytes could ask for 30 MB. */
+export const BATCH_FIELD_ERRORS_MAX = 4_096;
+/** A field error repeats the names on the way to the field; a legal one has 128 characters of two units at most. */
+export const POINTER_TOKEN_CHARACTERS_MAX = 300;
 
 // Requests
 /** Four times what an event with full properties takes. */
@@ -177,8 +181,6 @@ export const SUBSCRIBERS_MAX = 10_000;
 export const GRPC_MESSAGE_BYTES_MAX = BATCH_BODY_BYTES_MAX + 64 * KIBIBYTE;
 /** Clients refuse larger answers unless told otherwise (4 MiB); a page is asked for anew with fewer events. */
 export const GRPC_ANSWER_BYTES_MAX = 3.5 * MEBIBYTE;
-/** Field errors of one answer beyond the first of each event: 10,000 bad events would make 30 MB. */
-export const GRPC_ANSWER_FIELD_ERRORS_MAX = 4_096;
 /** Clients refuse trailers beyond 8 KiB, and base64 adds a third. */
 export const GRPC_STATUS_DETAIL_CHARACTERS_MAX = 2_048;
 /** 16 KiB of JSON take at most 88 KiB as a Struct (`0,` is two bytes there and eleven here). */

@@ -1,6 +1,7 @@
 /** Events in: one, or a batch. */
 import { type FieldError, HubError } from "../../errors.ts";
 import { type ParseContext, parseEvent } from "../../event.ts";
+import type { FaultBudget } from "../../faults.ts";
 import { BATCH_BODY_BYTES_MAX, BATCH_EVENTS_MAX, EVENT_BODY_BYTES_MAX } from "../../limits.ts";
 import { BATCH_TYPES, decodeBatch, settle } from "./batch.ts";
 import { answerBatch } from "./batch_answer.ts";
@@ -109,7 +110,7 @@ async function publishBatch(context: RestContext, exchange: Exchange): Promise<R
   const { verbose = true } = readQuery(exchange.query, parameters.batch);
   const type = mediaTypeOf(request.headers, BATCH_TYPES);
   const bytes = await bodies.read(request, BATCH_BODY_BYTES_MAX);
-  const batch = decodeBatch(bytes, { type, findFaults: (input) => faultsOf(input, context) });
+  const batch = decodeBatch(bytes, { type, findFaults: (input, budget) => faultsOf(input, context, budget) });
   if (batch.inputs.length > 0) settle(batch, await hub.publishBatch(batch.inputs, SENDER));
   return answerBatch(exchange, batch, { verbose });
 }
@@ -164,7 +165,7 @@ function faulty(code: HubError["code"], errors: readonly FieldError[]): HubError
 }
 
 /** What is wrong with an event that will not be stored anyway, so that its sender learns everything at once. */
-function faultsOf(input: unknown, { config }: RestContext): readonly FieldError[] {
+function faultsOf(input: unknown, { config }: RestContext, faultBudget?: FaultBudget): readonly FieldError[] {
   const now = Date.now();
   const context: ParseContext = {
     ...SENDER,
@@ -173,6 +174,7 @@ function faultsOf(input: unknown, { config }: RestContext): readonly FieldError[
     maxFutureMs: config.maxFutureMs,
     oldest: config.retentionMs === null ? null : now - config.retentionMs,
     newId: () => "",
+    faultBudget,
   };
   const parsed = parseEvent(input, context);
   return parsed.ok ? [] : parsed.errors;
