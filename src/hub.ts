@@ -14,6 +14,7 @@ import {
   PAGE_EVENTS_MAX,
 } from "./limits.ts";
 import { invalid, outcome, refusal, refused } from "./outcome.ts";
+import { countFitting, type PageOptions } from "./page.ts";
 import type { AggregateRow } from "./rollup.ts";
 import type {
   AppendStatus,
@@ -117,11 +118,8 @@ export interface HubApi {
   /** One event, or `not_found`. */
   get(tenant: string, id: string): Promise<Event>;
 
-  /** Events by timestamp. `limit` 1–1,000 (else `invalid_argument`); `cursor` from the page before. */
-  list(
-    filter: EventFilter,
-    page: { limit: number; order: "asc" | "desc"; cursor?: string },
-  ): Promise<ListedEvents>;
+  /** Events by timestamp. `limit` 1–1,000 (else `invalid_argument`); fewer when they are larger than an answer may be. */
+  list(filter: EventFilter, page: PageOptions): Promise<ListedEvents>;
 
   /** Windows of metrics; rejects with `range_too_large` beyond 10,000 rows. */
   aggregates(request: AggregatesRequest): Promise<Aggregates>;
@@ -220,20 +218,15 @@ export class Hub implements HubApi {
     return event;
   }
 
-  async list(
-    filter: EventFilter,
-    page: { limit: number; order: "asc" | "desc"; cursor?: string },
-  ): Promise<ListedEvents> {
-    const { limit, order } = page;
+  async list(filter: EventFilter, { limit, order, cursor, bytesOf }: PageOptions): Promise<ListedEvents> {
     checkInteger("limit", limit, { min: 1, max: PAGE_EVENTS_MAX });
-    const after = page.cursor === undefined ? undefined : decodePageCursor(filter.tenant, order, page.cursor);
+    const after = cursor === undefined ? undefined : decodePageCursor(filter.tenant, order, cursor);
     const { events, ties, next } = await this.#options.store.list(filter, { limit, order, after });
-    return {
-      events,
-      nextCursor: next === null ? null : encodePageCursor(filter.tenant, order, next),
-      cursorAt: (index) =>
-        encodePageCursor(filter.tenant, order, { timestamp: events[index]!.timestamp, tie: ties[index]! }),
-    };
+    const cursorAt = (index: number) =>
+      encodePageCursor(filter.tenant, order, { timestamp: events[index]!.timestamp, tie: ties[index]! });
+    const count = countFitting(events, bytesOf);
+    if (count < events.length) return { events: events.slice(0, count), nextCursor: cursorAt(count - 1), cursorAt };
+    return { events, nextCursor: next === null ? null : encodePageCursor(filter.tenant, order, next), cursorAt };
   }
 
   async aggregates(request: AggregatesRequest): Promise<Aggregates> {

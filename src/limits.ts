@@ -52,8 +52,10 @@ export const GRAPHQL_BODY_BYTES_MAX = 8 * MEBIBYTE;
 export const NDJSON_LINE_BYTES_MAX = EVENT_BODY_BYTES_MAX;
 /** A request id is repeated in answers and logs. */
 export const REQUEST_ID_CHARACTERS_MAX = 128;
-/** A page of events with full properties is 16 MiB at the most. */
+/** With few properties they are a few hundred kilobytes. */
 export const PAGE_EVENTS_MAX = 1_000;
+/** A page beyond it is shorter: clients of gRPC refuse 4 MiB, and many slow readers hold a page each. */
+export const PAGE_BYTES_MAX = 3.5 * MEBIBYTE;
 /** A screenful. */
 export const PAGE_EVENTS_DEFAULT = 50;
 /** A week of minutes; the answer is made whole in memory. */
@@ -72,10 +74,10 @@ export const CURSOR_CHARACTERS_MAX = 512;
 export const GRAPHQL_DEPTH_LEVELS_MAX = 8;
 /** An alias runs a field once more. */
 export const GRAPHQL_ALIASES_MAX = 15;
-/** Fields plus objects that may be listed: five full lists in one request. */
+/** Fields plus objects that may be listed: four full lists and some in one request. */
 export const GRAPHQL_COST_POINTS_MAX = 5_000;
-/** Windows of metrics and batches: nine of them in one request. */
-export const GRAPHQL_HEAVY_FIELD_POINTS = 500;
+/** Windows of metrics and batches, some megabytes each: three of them in one request. */
+export const GRAPHQL_HEAVY_FIELD_POINTS = 1_500;
 /** GraphiQL's introspection query has about 300. */
 export const GRAPHQL_TOKENS_MAX = 1_000;
 /** Faults of a query that are told; validation stops there. */
@@ -179,8 +181,6 @@ export const SUBSCRIBERS_MAX = 10_000;
 // gRPC
 /** A batch of 8 MiB and what its message adds. */
 export const GRPC_MESSAGE_BYTES_MAX = BATCH_BODY_BYTES_MAX + 64 * KIBIBYTE;
-/** Clients refuse larger answers unless told otherwise (4 MiB); a page is asked for anew with fewer events. */
-export const GRPC_ANSWER_BYTES_MAX = 3.5 * MEBIBYTE;
 /** Clients refuse trailers beyond 8 KiB, and base64 adds a third. */
 export const GRPC_STATUS_DETAIL_CHARACTERS_MAX = 2_048;
 /** 16 KiB of JSON take at most 88 KiB as a Struct (`0,` is two bytes there and eleven here). */

@@ -12,6 +12,7 @@ import {
   TIMESTAMP_YEAR_MIN,
   USER_ID_CODE_POINTS_MAX,
 } from "../../limits.ts";
+import { EVENT_FRAME_BYTES } from "../../page.ts";
 import type { EventFilter } from "../../storage.ts";
 import type { Start } from "../../stream.ts";
 import { parseTimestamp } from "../../timestamp.ts";
@@ -91,6 +92,17 @@ export function toEvent(event: Event): v1.Event {
     receivedAt: toTimestamp(event.receivedAt),
     source: event.source,
   };
+}
+
+/** A code unit of UTF-16 takes at most three bytes. */
+const TEXT_BYTES_PER_CHARACTER = 3;
+/** A Struct takes at most five and a half times as much as its JSON: `0,` is two bytes there and eleven here. */
+const STRUCT_BYTES_PER_CHARACTER = 5.5;
+
+/** What the message of an event takes at most. */
+export function eventBytes({ userId, properties }: Event): number {
+  return EVENT_FRAME_BYTES + userId.length * TEXT_BYTES_PER_CHARACTER +
+    (properties?.length ?? 0) * STRUCT_BYTES_PER_CHARACTER;
 }
 
 /** The filter of a list. */

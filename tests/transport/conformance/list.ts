@@ -104,6 +104,21 @@ export const LIST: readonly Behaviour[] = [
     },
   },
   {
+    name: "a page of large events is shorter than asked for, and nothing is lost between pages",
+    run: async (harness) => {
+      const { client } = harness;
+      const properties = { text: "x".repeat(15_000) };
+      const events = Array.from({ length: 500 }, (_, index) => sale(harness, index, { properties }));
+      for (let at = 0; at < events.length; at += 250) await client.publishBatch(events.slice(at, at + 250));
+      const query = { userId: events[0]!.userId, limit: 500 };
+      const { events: page, next } = await client.list(query);
+      const bytes = JSON.stringify(page).length;
+      assertEquals([page.length > 0, bytes < 3.6 * 1024 * 1024, next === null], [true, true, false], `${bytes} bytes`);
+      const ids = (await listAll(client, query)).map(({ id }) => id);
+      assertEquals(ids, events.map(({ id }) => id).toReversed());
+    },
+  },
+  {
     name: "what is not a page cursor, is altered, or is one of a stream, is an invalid cursor",
     run: async (harness) => {
       const { client } = harness;
