@@ -90,6 +90,7 @@ export async function openApp(config: Config): Promise<App> {
   const server = listen(config, (request) => rest.fetch(request));
   opening.defer(async () => {
     closing = true;
+    rest.close();
     hub.endSubscriptions();
     // Deno closes WebSockets with the server, before their last words are out: so they go first.
     await graphql[Symbol.asyncDispose]();

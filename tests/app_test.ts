@@ -120,6 +120,31 @@ test("a stream that is open at SIGTERM ends with its cursor, and the next proces
   await messages.return(undefined);
 });
 
+test("an upload that SIGTERM finds under way is answered 503 with Retry-After, over REST and GraphQL", async () => {
+  await using hub = await startHub();
+  const { hostname, port } = new URL(hub.httpUrl);
+  const uploads = await Promise.all(["/events", "/events/batch", "/graphql"].map(async (path) => {
+    const connection = await Deno.connect({ hostname, port: Number(port) });
+    const head = `POST ${path} HTTP/1.1\r\nHost: hub\r\nContent-Type: application/json\r\n`;
+    // The answer to the first says that the hub is reading what is written behind it.
+    const first = `${head}Content-Length: 1\r\n\r\n{`;
+    await connection.write(new TextEncoder().encode(`${first}${head}Transfer-Encoding: chunked\r\n\r\n1\r\n[\r\n`));
+    const buffer = new Uint8Array(65_536);
+    const answered = new TextDecoder().decode(buffer.subarray(0, await connection.read(buffer) ?? 0));
+    assertStringIncludes(answered, "HTTP/1.1 400", path);
+    return { path, connection, buffer };
+  }));
+  await get(`${hub.httpUrl}/livez`);
+  const exit = hub.stop();
+  for (const { path, connection, buffer } of uploads) {
+    const answer = new TextDecoder().decode(buffer.subarray(0, await connection.read(buffer) ?? 0));
+    assertStringIncludes(answer, "HTTP/1.1 503", path);
+    assertStringIncludes(answer.toLowerCase(), "retry-after: 1", path);
+    connection.close();
+  }
+  assertEquals((await exit).code, 0);
+});
+
 test("runs in memory too, with every protocol on one thread", async () => {
   await using hub = await startHub({ env: { EVENTHUB_STORE_URL: "memory:" } });
   assertEquals(await publish(hub.httpUrl, "a"), { status: "success", id: "a", duplicate: false });

@@ -21,7 +21,10 @@ export interface GraphqlOptions {
   readonly config: Config;
 }
 
-/** A GraphQL interface. Disposing it ends all subscriptions with their cursors and closes all WebSockets. */
+/**
+ * A GraphQL interface. Disposing it gives up bodies that are still coming, with an answer, ends all subscriptions with
+ * their cursors, and closes all WebSockets.
+ */
 export interface Graphql extends AsyncDisposable {
   fetch(request: Request): Response | Promise<Response>;
   /** The schema as text. */
@@ -75,6 +78,7 @@ export function createGraphql({ hub, config }: GraphqlOptions): Graphql {
       return response;
     },
     async [Symbol.asyncDispose]() {
+      bodies.close();
       streams.close();
       await sockets[Symbol.asyncDispose]();
     },

@@ -35,6 +35,8 @@ export interface RestOptions {
 /** A REST interface. */
 export interface Rest {
   fetch(request: Request, info?: Deno.ServeHandlerInfo): Response | Promise<Response>;
+  /** Gives up bodies that are still coming, with an answer; call it before the server is shut down. Harmless twice. */
+  close(): void;
   /** What is served, for the documentation and its test. */
   readonly routes: readonly Route[];
 }
@@ -42,11 +44,12 @@ export interface Rest {
 /** Makes the REST interface of contract section 2. */
 export function createRest(options: RestOptions): Rest {
   const { hub, config, operations, documents, pages = {}, mounted = {}, observe } = options;
+  const bodies = new BodyReader({ timeoutMs: config.requestTimeoutMs });
   const context: RestContext = {
     hub,
     config,
     operations,
-    bodies: new BodyReader({ timeoutMs: config.requestTimeoutMs }),
+    bodies,
     parameters: declareParameters(config.naiveZone),
   };
   const describe = async () => {
@@ -88,7 +91,7 @@ export function createRest(options: RestOptions): Rest {
     app.on(route.method, route.path.replaceAll(/\{(\w+)\}/g, ":$1"), ({ req }) => answer(name, req.raw, handle));
   }
   app.notFound(({ req }) => answer("other", req.raw, other));
-  return { fetch: (request) => app.fetch(request), routes };
+  return { fetch: (request) => app.fetch(request), close: () => bodies.close(), routes };
 }
 
 /** Hono drops the body of an answer to HEAD; its length stays, as GET would tell it (RFC 9110, section 9.3.2). */
