@@ -22,8 +22,8 @@ export interface GraphqlOptions {
 }
 
 /**
- * A GraphQL interface. Disposing it gives up bodies that are still coming, with an answer, ends all subscriptions with
- * their cursors, and closes all WebSockets.
+ * A GraphQL interface. Disposing it takes no new work and gives up bodies that are still coming, both with an answer, ends
+ * all subscriptions with their cursors, and closes all WebSockets.
  */
 export interface Graphql extends AsyncDisposable {
   fetch(request: Request): Response | Promise<Response>;
@@ -42,6 +42,7 @@ export function createGraphql({ hub, config }: GraphqlOptions): Graphql {
   const engine = createEngine({ documents, subscribe, bodies });
   const sockets = new Sockets({ documents, subscribe });
   const cors = new Cors(config.corsOrigins);
+  let closing = false;
 
   const answer = async (request: Request, requestId: string): Promise<Response> => {
     const context: GraphqlContext = { hub, requestId, naiveZone: config.naiveZone };
@@ -62,6 +63,7 @@ export function createGraphql({ hub, config }: GraphqlOptions): Graphql {
       const requestId = requestIdOf(request);
       let response: Response;
       try {
+        if (closing) throw new HubError("unavailable", "The hub is shutting down");
         if (request.headers.get("upgrade")?.toLowerCase() === "websocket") {
           // Pages of other sites may open WebSockets anywhere, and no browser asks first, as it does for CORS.
           if (!cors.allows(request)) throw new HubError("permission_denied", "This origin may not use the hub");
@@ -78,6 +80,7 @@ export function createGraphql({ hub, config }: GraphqlOptions): Graphql {
       return response;
     },
     async [Symbol.asyncDispose]() {
+      closing = true;
       bodies.close();
       streams.close();
       await sockets[Symbol.asyncDispose]();

@@ -35,7 +35,10 @@ export interface RestOptions {
 /** A REST interface. */
 export interface Rest {
   fetch(request: Request, info?: Deno.ServeHandlerInfo): Response | Promise<Response>;
-  /** Gives up bodies that are still coming, with an answer; call it before the server is shut down. Harmless twice. */
+  /**
+   * Takes no new work but operations, and gives up bodies that are still coming, with an answer; call it before the
+   * server is shut down. Harmless twice.
+   */
   close(): void;
   /** What is served, for the documentation and its test. */
   readonly routes: readonly Route[];
@@ -79,6 +82,11 @@ export function createRest(options: RestOptions): Rest {
     return request.method === "HEAD" ? await withLength(response) : response;
   };
 
+  let closing = false;
+  const whileOpen = (handle: Route["handle"]): Route["handle"] => (exchange) => {
+    if (closing) throw new HubError("unavailable", "The hub is shutting down");
+    return handle(exchange);
+  };
   const app = new Hono();
   const methods = new Methods(routes);
   const other: Route["handle"] = (exchange) => answerOther(exchange, { methods, cors });
@@ -87,11 +95,19 @@ export function createRest(options: RestOptions): Rest {
   for (const path of methods.unreadable) app.get(path, ({ req }) => answer("other", req.raw, other));
   for (const route of routes) {
     const name = `${route.method} ${route.path}`;
-    const handle = route.method === "GET" ? inTime(deadlines, route) : route.handle;
+    const inTime = route.method === "GET" ? withDeadline(deadlines, route) : route.handle;
+    const handle = route.operation.tag === "operations" ? inTime : whileOpen(inTime);
     app.on(route.method, route.path.replaceAll(/\{(\w+)\}/g, ":$1"), ({ req }) => answer(name, req.raw, handle));
   }
   app.notFound(({ req }) => answer("other", req.raw, other));
-  return { fetch: (request) => app.fetch(request), close: () => bodies.close(), routes };
+  return {
+    routes,
+    fetch: (request) => app.fetch(request),
+    close: () => {
+      closing = true;
+      bodies.close();
+    },
+  };
 }
 
 /** Hono drops the body of an answer to HEAD; its length stays, as GET would tell it (RFC 9110, section 9.3.2). */
@@ -128,7 +144,7 @@ class Methods {
 }
 
 /** What is written has deadlines of its own, for its body and its commit; what is read gets one here. */
-function inTime(deadlines: Deadlines, route: Route): Route["handle"] {
+function withDeadline(deadlines: Deadlines, route: Route): Route["handle"] {
   return async (exchange) => {
     const handling = Promise.resolve(route.handle(exchange));
     let late = false;

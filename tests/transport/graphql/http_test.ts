@@ -127,6 +127,20 @@ graphqlTest("other methods and media types are refused", async () => {
   assertEquals(hub.hub.load.subscribers, 0);
 });
 
+graphqlTest("an interface that is closing takes no new work", async () => {
+  await using hub = await open();
+  await hub.graphql[Symbol.asyncDispose]();
+  const mutation = `mutation { publishEvent(input: { id: "a", userId: "u", eventType: "t", amount: 1 }) { id } }`;
+  for (const query of ["{ __typename }", mutation]) {
+    const { status, headers, errors } = await hub.ask(query);
+    assertEquals([status, headers.get("retry-after"), errors[0]?.extensions.code], [503, "1", "UNAVAILABLE"]);
+  }
+  const body = { method: "GET", headers: { accept: "text/event-stream" } };
+  const { status } = await send(hub, body, "?query=subscription{eventStream{id}}");
+  assertEquals(status, 503);
+  assertEquals((await hub.hub.list({ tenant: "default" }, { limit: 1, order: "desc" })).events, []);
+});
+
 graphqlTest("a request id goes in and out, and a strange one is replaced", async () => {
   await using hub = await open();
   const idFor = async (id?: string): Promise<string> => {

@@ -1,6 +1,6 @@
 /** What is the same for all routes, and the routes of operations and documents. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { assertProblem, assertShape, EVENT, openRest } from "./rest_harness.ts";
+import { assertProblem, assertShape, EVENT, openRest, withId } from "./rest_harness.ts";
 
 Deno.test("rest: a wrong method is 405 with Allow, an unknown path 404, in every case a problem", async () => {
   await using test = openRest();
@@ -147,4 +147,22 @@ Deno.test("rest: documents and pages are served, compressed once, and not sent a
   assertEquals((await test.ask(asset, { headers: { "accept-encoding": "gzip;q=0" } })).text, plain.text);
   const again = await test.ask(asset, { headers: { "if-none-match": plain.headers.get("etag")! } });
   assertEquals([again.status, again.text], [304, ""]);
+});
+
+Deno.test("rest operations: a hub that is closing takes no new work, and says how it is", async () => {
+  await using test = openRest();
+  await test.ask("/events", { body: withId("before") });
+  test.rest.close();
+  for (const [path, ask] of [["/events", { body: withId("a") }], ["/events/batch", { body: [withId("b")] }]] as const) {
+    const refused = await test.ask(path, ask);
+    assertProblem(refused, 503, "unavailable");
+    assertEquals(refused.headers.get("retry-after"), "1");
+  }
+  for (const path of ["/events", "/events/before", "/events/stream", "/aggregates", "/aggregates/stream", "/docs"]) {
+    assertProblem(await test.ask(path), 503, "unavailable");
+  }
+  for (const path of ["/livez", "/readyz", "/version", "/metrics"]) {
+    assertEquals((await test.ask(path)).status, 200, path);
+  }
+  assertEquals((await test.hub.list({ tenant: "default" }, { limit: 10, order: "desc" })).events.length, 1);
 });
