@@ -106,8 +106,9 @@ export interface HubApi {
   /**
    * Takes one event. Rejects with `invalid_argument` (all field errors), `conflict`, `overloaded`, `unavailable` or
    * `deadline_exceeded` (the last three carry the id the hub gave, if it gave one). Resolves only when it is on disk.
+   * `onGivenId` is told the id the hub gave at once, before the event is handed to the store.
    */
-  publish(input: unknown, sender: Sender): Promise<Published>;
+  publish(input: unknown, sender: Sender, onGivenId?: (id: string) => void): Promise<Published>;
 
   /**
    * Takes up to `BATCH_EVENTS_MAX` events, one result each, in order; one bad event harms no other. Once
@@ -182,10 +183,11 @@ export class Hub implements HubApi {
     };
   }
 
-  async publish(input: unknown, sender: Sender): Promise<Published> {
+  async publish(input: unknown, sender: Sender, onGivenId?: (id: string) => void): Promise<Published> {
     const parsed = parseEvent(input, this.#context(sender));
     if (!parsed.ok) throw refused(parsed.errors);
     const id = parsed.idGiven ? undefined : parsed.event.id;
+    if (id !== undefined) onGivenId?.(id);
     let status: AppendStatus | null;
     try {
       status = await this.#batcher.submitOne(parsed.event);

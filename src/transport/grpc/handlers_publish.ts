@@ -26,16 +26,19 @@ export function addPublish(server: Server, { hub, calls }: Pick<Services, "hub" 
     method: methods.publish,
     decode: readPublishRequest,
     inEvent: true,
-    handle: async (event): Promise<v1.PublishResponse> => {
+    handle: async (event, late): Promise<v1.PublishResponse> => {
       if (event instanceof MalformedEvent) throw event.error;
-      return await hub.publish(event, SENDER);
+      return await hub.publish(event, SENDER, (id) => late.id = id);
     },
   });
   addUnary(server, {
     calls,
     method: methods.publishBatch,
     decode: readPublishBatchRequest,
-    handle: async ({ events, omitStored }) => batchResponse(await ingest(hub, events), omitStored),
+    handle: async ({ events, omitStored }, late) => {
+      late.repeatable = events.every((event) => event instanceof MalformedEvent || event.id !== undefined);
+      return batchResponse(await ingest(hub, events), omitStored);
+    },
   });
 }
 

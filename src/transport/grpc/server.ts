@@ -13,7 +13,7 @@ import {
   GRPC_MESSAGE_BYTES_MAX,
   SUBSCRIBER_STALL_MS,
 } from "../../limits.ts";
-import { OpenCalls, type Services, type Timing } from "./calls.ts";
+import { belatedOf, OpenCalls, type Services, type Timing } from "./calls.ts";
 import { withDetails } from "./errors.ts";
 import { addCompat } from "./handlers_compat.ts";
 import { addPublish } from "./handlers_publish.ts";
@@ -90,7 +90,7 @@ export async function startGrpc(options: GrpcOptions): Promise<GrpcServer> {
 /** Gives the statuses that grpc-js makes by itself the details of ours. */
 const completeStatuses: ServerInterceptor = (_method, call) => {
   const sendStatus = call.sendStatus.bind(call);
-  call.sendStatus = (status) => sendStatus(withDetails(status));
+  call.sendStatus = (status) => sendStatus(withDetails(status, belatedOf(call)));
   return call as ReturnType<ServerInterceptor>;
 };
 
