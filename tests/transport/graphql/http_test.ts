@@ -1,6 +1,6 @@
 /** GraphQL as HTTP: methods, media types, statuses, other origins, and the page for browsers. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { answerOf, graphqlTest, open, type TestGraphql, URL_OF_TESTS } from "./harness.ts";
+import { answerOf, graphqlTest, open, serve, type TestGraphql, URL_OF_TESTS } from "./harness.ts";
 
 const QUERY = JSON.stringify({ query: "{ __typename }" });
 const JSON_TYPE = { "content-type": "application/json" };
@@ -111,6 +111,16 @@ graphqlTest("a query may come by GET, a mutation may not", async () => {
     assertEquals([status, errors[0]?.extensions.code], [400, "BAD_REQUEST"], query);
   }
 });
+
+graphqlTest("a query is read whatever stands in Host", async () => {
+  await using hub = await serve();
+  for (const host of ["%", "a b", "[", "hub.test"]) {
+    using connection = await Deno.connect({ hostname: "127.0.0.1", port: hub.port });
+    const line = "GET /graphql?query=%7B__typename%7D HTTP/1.1";
+    await connection.write(new TextEncoder().encode(`${line}\r\nHost: ${host}\r\nConnection: close\r\n\r\n`));
+    assertStringIncludes(await new Response(connection.readable).text(), '{"data":{"__typename":"Query"}}', host);
+  }
+}, { net: true });
 
 graphqlTest("other methods and media types are refused", async () => {
   await using hub = await open();
