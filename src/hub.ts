@@ -26,6 +26,7 @@ import type {
   Total,
 } from "./storage.ts";
 import type { EventStream } from "./stream.ts";
+import { TIMESTAMP_MAX } from "./timestamp.ts";
 import { countWindows, HOUR_MS, MINUTE_MS, type Window, windowOf, type WindowSize } from "./window.ts";
 
 /** Who sends, and over which protocol. */
@@ -247,6 +248,9 @@ export class Hub implements HubApi {
       });
     }
     const { start, end } = range;
+    if (end > TIMESTAMP_MAX) {
+      throw badParameter("to", "out_of_range", "must leave the last window within the year 9999");
+    }
     const rows = start === end ? [] : await this.#options.store.aggregate({ ...request, from: start, to: end });
     return { from: start, to: end, rows: rows.map((row) => withClosed(row, now)) };
   }

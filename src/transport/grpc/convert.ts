@@ -15,12 +15,10 @@ import {
 import { EVENT_FRAME_BYTES } from "../../page.ts";
 import type { EventFilter } from "../../storage.ts";
 import type { Start } from "../../stream.ts";
-import { parseTimestamp } from "../../timestamp.ts";
+import { parseTimestamp, TIMESTAMP_MAX, TIMESTAMP_MIN } from "../../timestamp.ts";
 import { isTimeZone, type WindowSize } from "../../window.ts";
 
 const NANOS_PER_SECOND = 1_000_000_000;
-const TIMESTAMP_MIN = Date.UTC(TIMESTAMP_YEAR_MIN, 0, 1);
-const TIMESTAMP_MAX = Date.UTC(TIMESTAMP_YEAR_MAX + 1, 0, 1) - 1;
 
 /** What is expected of every google.protobuf.Timestamp. */
 export const TIMESTAMP_RULE =

@@ -3,6 +3,7 @@ import { Faults, pointerToken } from "../../faults.ts";
 import { AGGREGATE_ROWS_MAX, EVENT_BODY_BYTES_MAX } from "../../limits.ts";
 import { refused } from "../../outcome.ts";
 import type { EventRange, RecountReport } from "../../storage.ts";
+import { TIMESTAMP_MAX } from "../../timestamp.ts";
 import { parseJson } from "../body.ts";
 import { aggregatesJson, recountJson } from "./convert.ts";
 import { aggregatesCsv, CSV_CONTENT_TYPE } from "./csv.ts";
@@ -12,9 +13,6 @@ import { checkRange, readTime } from "./parameters.ts";
 import { readQuery } from "./query.ts";
 import { type Operation, type RestContext, type Route, TENANT } from "./route.ts";
 import { STREAM_HEADERS, streamRows } from "./sse.ts";
-
-/** The end of the year 9999, the last one an event can have. */
-const END_OF_TIME = Date.UTC(10_000, 0, 1);
 
 /** The routes that give and check metrics. */
 export function aggregateRoutes(context: RestContext): Route[] {
@@ -125,7 +123,7 @@ function readRange(body: unknown, naiveZone: string): EventRange {
     throw refused([{ pointer: "", code: "invalid_type", detail: "A range must be a JSON object" }]);
   }
   const faults = new Faults();
-  const range = { tenant: TENANT, from: 0, to: END_OF_TIME };
+  const range = { tenant: TENANT, from: 0, to: TIMESTAMP_MAX + 1 };
   for (const [name, value] of Object.entries(body)) {
     const pointer = "/" + pointerToken(name);
     if (name !== "from" && name !== "to") {
