@@ -118,6 +118,18 @@ export function parseEvent(input: unknown, context: ParseContext): ParseResult {
   return { ok: true, event, idGiven: id !== null };
 }
 
+/** What keeps a text from being the id of a user, as the rest of a sentence; `null` when nothing does. */
+export function userIdFault(text: string): Pick<FieldError, "code" | "detail"> | null {
+  if (PLAIN_USER_ID.test(text)) return null;
+  if (text === "") return { code: "too_short", detail: "must have at least 1 character" };
+  if (!text.isWellFormed()) {
+    return { code: "invalid_format", detail: "must be well-formed Unicode, without lone surrogates" };
+  }
+  if (CONTROL_CHARACTER.test(text)) return { code: "invalid_format", detail: "must not contain control characters" };
+  if (!isLongerThan(text, USER_ID_CODE_POINTS_MAX)) return null;
+  return { code: "too_long", detail: `must have at most ${USER_ID_CODE_POINTS_MAX} characters` };
+}
+
 /** Whether a text can be the name of an event type. */
 export function isEventType(text: string): boolean {
   return EVENT_TYPE.test(text);
@@ -161,18 +173,10 @@ function parseUserId(value: unknown, faults: Faults): string {
     faults.add("/user_id", "required", "user_id is required");
   } else if (typeof value !== "string") {
     faults.add("/user_id", "invalid_type", "user_id must be a string");
-  } else if (PLAIN_USER_ID.test(value)) {
-    return value;
-  } else if (value === "") {
-    faults.add("/user_id", "too_short", "user_id must have at least 1 character");
-  } else if (!value.isWellFormed()) {
-    faults.add("/user_id", "invalid_format", "user_id must be well-formed Unicode, without lone surrogates");
-  } else if (CONTROL_CHARACTER.test(value)) {
-    faults.add("/user_id", "invalid_format", "user_id must not contain control characters");
-  } else if (isLongerThan(value, USER_ID_CODE_POINTS_MAX)) {
-    faults.add("/user_id", "too_long", `user_id must have at most ${USER_ID_CODE_POINTS_MAX} characters`);
   } else {
-    return value;
+    const fault = userIdFault(value);
+    if (fault === null) return value;
+    faults.add("/user_id", fault.code, `user_id ${fault.detail}`);
   }
   return "";
 }

@@ -90,6 +90,26 @@ export const LIST: readonly Behaviour[] = [
     },
   },
   {
+    name: "a user that no event can have is refused, in a list and in a stream",
+    run: async ({ client }) => {
+      const users = [["", "too_short"], ["a\nb", "invalid_format"], ["c1\u0085", "invalid_format"], [
+        "😀".repeat(257),
+        "too_long",
+      ]] as const;
+      for (const [userId, code] of users) {
+        const follow = async () => {
+          await using live = await client.follow({ userId });
+          await live.next();
+        };
+        for (const ask of [() => client.list({ userId }), follow]) {
+          const { faults } = await assertRefused(client, ask, "invalid_argument");
+          assertEquals(faults, [{ field: client.spelling.parameter("user_id"), code }], JSON.stringify(userId));
+        }
+      }
+      assertEquals((await client.list({ userId: "😀".repeat(256) })).events, []);
+    },
+  },
+  {
     name: "a page has 50 events unless asked otherwise, 1 to 1,000",
     run: async (harness) => {
       const { client } = harness;
