@@ -89,17 +89,18 @@ export function createRest(options: RestOptions): Rest {
   };
   const app = new Hono();
   const methods = new Methods(routes);
-  const other: Route["handle"] = (exchange) => answerOther(exchange, { methods, cors });
+  // The path that the router saw, with what need not be percent-encoded decoded.
+  const other = (path: string): Route["handle"] => (exchange) => answerOther(exchange, { path, methods, cors });
   for (const [path, serve] of Object.entries(mounted)) app.all(path, ({ req }) => serve(req.raw));
   // A path that is only written to may look like another route's path with a variable part to a reader.
-  for (const path of methods.unreadable) app.get(path, ({ req }) => answer("other", req.raw, other));
+  for (const path of methods.unreadable) app.get(path, ({ req }) => answer("other", req.raw, other(req.path)));
   for (const route of routes) {
     const name = `${route.method} ${route.path}`;
     const inTime = route.method === "GET" ? withDeadline(deadlines, route) : route.handle;
     const handle = route.operation.tag === "operations" ? inTime : whileOpen(inTime);
     app.on(route.method, route.path.replaceAll(/\{(\w+)\}/g, ":$1"), ({ req }) => answer(name, req.raw, handle));
   }
-  app.notFound(({ req }) => answer("other", req.raw, other));
+  app.notFound(({ req }) => answer("other", req.raw, other(req.path)));
   return {
     routes,
     fetch: (request) => app.fetch(request),
@@ -161,8 +162,9 @@ function withDeadline(deadlines: Deadlines, route: Route): Route["handle"] {
 }
 
 /** A request that no route takes: another method of a known path, or an unknown path. */
-function answerOther(exchange: Exchange, { methods, cors }: { methods: Methods; cors: Cors }): Response {
-  const { path, request } = exchange;
+function answerOther(exchange: Exchange, options: { path: string; methods: Methods; cors: Cors }): Response {
+  const { path, methods, cors } = options;
+  const { request } = exchange;
   const allowed = methods.of(path);
   if (allowed === null) return answerError(exchange, new HubError("not_found", `There is nothing at ${path}`));
   const allow = allowed.join(", ");

@@ -7,6 +7,10 @@ Deno.test("rest: a wrong method is 405 with Allow, an unknown path 404, in every
   const cases: [string, string, string][] = [
     ["PUT", "/events", "POST, GET, HEAD, OPTIONS"],
     ["GET", "/events/batch", "POST, OPTIONS"],
+    ["GET", "/events/%62atch", "POST, OPTIONS"],
+    ["GET", "/%65vents/batch", "POST, OPTIONS"],
+    ["PUT", "/events/%73tream", "GET, HEAD, OPTIONS"],
+    ["PUT", "/events/a%2Fb", "GET, HEAD, OPTIONS"],
     ["POST", "/events/stream", "GET, HEAD, OPTIONS"],
     ["DELETE", "/events/some-id", "GET, HEAD, OPTIONS"],
     ["POST", "/aggregates", "GET, HEAD, OPTIONS"],
