@@ -50,6 +50,8 @@ export const BODIES_IN_FLIGHT_BYTES_MAX = 128 * MEBIBYTE;
 export const GRAPHQL_BODY_BYTES_MAX = 8 * MEBIBYTE;
 /** One line holds one event, and an event may be as large as the body of a single POST. */
 export const NDJSON_LINE_BYTES_MAX = EVENT_BODY_BYTES_MAX;
+/** Errors and logs repeat the method and the path of a request. */
+export const SHOWN_TARGET_CHARACTERS_MAX = 256;
 /** A request id is repeated in answers and logs. */
 export const REQUEST_ID_CHARACTERS_MAX = 128;
 /** With few properties they are a few hundred kilobytes. */

@@ -6,6 +6,7 @@ import type { HubApi } from "../../hub.ts";
 import { BodyReader } from "../body.ts";
 import { Cors } from "../cors.ts";
 import { Deadlines } from "../deadlines.ts";
+import { shown } from "../target.ts";
 import { answerError } from "./errors.ts";
 import { Exchange } from "./exchange.ts";
 import { aggregateRoutes } from "./handlers_aggregates.ts";
@@ -166,7 +167,9 @@ function answerOther(exchange: Exchange, options: { path: string; methods: Metho
   const { path, methods, cors } = options;
   const { request } = exchange;
   const allowed = methods.of(path);
-  if (allowed === null) return answerError(exchange, new HubError("not_found", `There is nothing at ${path}`));
+  if (allowed === null) {
+    return answerError(exchange, new HubError("not_found", `There is nothing at ${shown(path)}`));
+  }
   const allow = allowed.join(", ");
   if (request.method === "OPTIONS") {
     return new Response(null, {
@@ -174,6 +177,6 @@ function answerOther(exchange: Exchange, options: { path: string; methods: Metho
       headers: { allow, "x-request-id": exchange.requestId, ...cors.preflight(request, allow) },
     });
   }
-  const error = new HubError("method_not_allowed", `${request.method} is not allowed here, but ${allow}`);
+  const error = new HubError("method_not_allowed", `${shown(request.method)} is not allowed here, but ${allow}`);
   return answerError(exchange, error, { headers: { allow } });
 }

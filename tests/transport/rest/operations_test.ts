@@ -1,5 +1,6 @@
 /** What is the same for all routes, and the routes of operations and documents. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { HubError } from "../../../src/errors.ts";
 import { assertProblem, assertShape, EVENT, openRest, withId } from "./rest_harness.ts";
 
 Deno.test("rest: a wrong method is 405 with Allow, an unknown path 404, in every case a problem", async () => {
@@ -31,6 +32,20 @@ Deno.test("rest: a wrong method is 405 with Allow, an unknown path 404, in every
       assertProblem(await test.ask(path, { method }), 404, "not_found");
     }
   }
+});
+
+Deno.test("rest: a very long path or method is cut where an error repeats it", async () => {
+  await using test = openRest({ replace: { get: () => Promise.reject(new HubError("not_found", "Not there")) } });
+  for (const start of ["/nothing/", "/events/"]) {
+    const path = start + "x".repeat(60_000);
+    const answered = await test.ask(path);
+    assertProblem(answered, 404, "not_found");
+    assertEquals(answered.json.instance, path.slice(0, 256) + "…");
+    assert(answered.text.length < 1_000, `${answered.text.length} characters`);
+  }
+  const answered = await test.ask("/events", { method: "X".repeat(60_000) });
+  assertProblem(answered, 405, "method_not_allowed");
+  assert(answered.text.length < 1_000, `${answered.text.length} characters`);
 });
 
 Deno.test("rest: OPTIONS tells what a path can do", async () => {
