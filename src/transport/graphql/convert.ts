@@ -1,6 +1,6 @@
 /** Between GraphQL and the domain. */
 import { amountToNumber, formatAmount } from "../../amount.ts";
-import { type FieldError, HubError } from "../../errors.ts";
+import { type FieldError, HubError, sentenceOf } from "../../errors.ts";
 import { type Event, isEventType, userIdFault } from "../../event.ts";
 import type { LiveFilter } from "../../feed.ts";
 import type { IngestResult } from "../../hub.ts";
@@ -169,10 +169,9 @@ export function spellFieldError(error: FieldError): FieldError {
 export function spellMessage({ message, errors }: HubError): string {
   const [first] = errors;
   if (first === undefined) return message;
-  const plain = `${first.pointer ?? first.parameter}: ${first.detail}`;
+  const plain = sentenceOf(first);
   if (!message.startsWith(plain)) return message;
-  const spelled = spellFieldError(first);
-  return `${spelled.pointer ?? spelled.parameter}: ${spelled.detail}${message.slice(plain.length)}`;
+  return sentenceOf(spellFieldError(first)) + message.slice(plain.length);
 }
 
 function spell(name: string): string {
