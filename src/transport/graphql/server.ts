@@ -70,13 +70,15 @@ export function createGraphql({ hub, config }: GraphqlOptions): Graphql {
           return sockets.upgrade(request, { hub, requestId, naiveZone: config.naiveZone });
         }
         response = request.method === "OPTIONS"
-          ? new Response(null, { status: 204, headers: { allow: METHODS, ...cors.preflight(request, METHODS) } })
+          ? new Response(null, { status: 204, headers: { allow: METHODS } })
           : await answer(request, requestId);
       } catch (error) {
         response = refusalResponse(error, { requestId });
       }
       response.headers.set("x-request-id", requestId);
-      for (const [name, value] of Object.entries(cors.headers(request) ?? {})) response.headers.set(name, value);
+      const shared = request.method === "OPTIONS" ? cors.preflight(request, METHODS) : cors.headers(request);
+      // Appended: an answer may vary with more than its origin.
+      for (const [name, value] of Object.entries(shared ?? {})) response.headers.append(name, value);
       return response;
     },
     async [Symbol.asyncDispose]() {

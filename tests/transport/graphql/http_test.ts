@@ -181,6 +181,7 @@ graphqlTest("pages of other origins are let in by name only", async () => {
   assertEquals((await headersFor(["https://a.test"], "https://b.test")).get(allowed), null);
   assertEquals((await headersFor(["https://a.test"], "https://a.test")).get(allowed), "https://a.test");
   const preflight = await headersFor(["https://a.test"], "https://a.test", "OPTIONS");
+  assertEquals(preflight.get(allowed), "https://a.test");
   assertEquals(preflight.get("access-control-allow-methods"), "GET, POST, OPTIONS");
   assertEquals(preflight.get("access-control-allow-headers"), "content-type");
   assertEquals((await headersFor(["https://a.test"], "https://b.test", "OPTIONS")).get(allowed), null);
@@ -209,6 +210,15 @@ graphqlTest("a browser gets GraphiQL, compressed, once, and without any other ad
   const etag = response.headers.get("etag")!;
   const again = await send(hub, { headers: { ...BROWSER, "if-none-match": `W/${etag}` } });
   assertEquals([again.status, await again.text()], [304, ""]);
+});
+
+graphqlTest("what the page varies with stays, whoever may call", async () => {
+  await using hub = await open({ config: { corsOrigins: ["https://a.test"] } });
+  for (const origin of ["https://a.test", "https://b.test"]) {
+    const response = await send(hub, { headers: { ...BROWSER, origin, "accept-encoding": "gzip" } });
+    await response.body?.cancel();
+    assertEquals(response.headers.get("vary"), "accept, accept-encoding, Origin");
+  }
 });
 
 graphqlTest("GraphiQL can be switched off", async () => {
