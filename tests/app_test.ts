@@ -38,6 +38,26 @@ test("starts with least permissions, is ready, and ends with 0 on SIGTERM", asyn
   assertEquals((await hub.stop()).code, 0);
 });
 
+/** The npm packages that a module and everything it imports need, as `deno run` knows them at the start. */
+async function packagesOf(entry: string): Promise<string[]> {
+  const command = new Deno.Command(Deno.execPath(), {
+    args: ["info", "--json", entry],
+    cwd: new URL("../", import.meta.url),
+  });
+  const { stdout } = await command.output();
+  const { modules } = JSON.parse(new TextDecoder().decode(stdout)) as { modules: { specifier: string }[] };
+  return modules.map(({ specifier }) => specifier).filter((specifier) => specifier.startsWith("npm:"));
+}
+
+test("what its threads need is known at the start, so that nothing is downloaded while it serves", async () => {
+  const known = await packagesOf("main.ts");
+  for (const thread of ["src/app_worker.ts", "src/transport/graphql/graphiql_worker.ts"]) {
+    const needed = await packagesOf(thread);
+    assert(needed.length > 0, thread);
+    assertEquals(needed.filter((each) => !known.includes(each)), [], thread);
+  }
+});
+
 test("what was acknowledged is there after a restart, and counted once", async () => {
   await using folder = await temporaryFolder();
   {
