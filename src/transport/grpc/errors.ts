@@ -49,6 +49,7 @@ const FOREIGN: readonly (readonly [words: RegExp, code: ErrorCode])[] = [
   [/^Received message compressed with unsupported/, "unsupported_media_type"],
   [/^Failed to decompress message|^Invalid grpc-timeout|^Received (?:no|a second) request message/, "malformed"],
   [/^Deadline exceeded/, "deadline_exceeded"],
+  [/^The server does not implement the method/, "method_not_allowed"],
 ];
 
 /** A status as grpc-js takes it, from handlers and in events named `error`. */
