@@ -48,6 +48,15 @@ function below(call: unknown): object {
   return (call as { call: object }).call;
 }
 
+/** Whether what a client sent ended inside a message, which grpc-js takes for a good end; the version is pinned. */
+export function endedInsideMessage(call: unknown): boolean {
+  const { decoder } = below(call) as { decoder?: { readState?: number } };
+  if (typeof decoder?.readState !== "number") {
+    throw new Error("Cannot find the decoder of a call: is grpc-js another version?");
+  }
+  return decoder.readState !== 0;
+}
+
 /** What is to be said of a call whose deadline has passed; `undefined` when its handler had not begun. */
 export function belatedOf(callBelow: object): Belated | undefined {
   return belated.get(callBelow);
