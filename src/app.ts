@@ -90,10 +90,13 @@ export async function openApp(config: Config): Promise<App> {
   const server = listen(config, (request) => rest.fetch(request));
   opening.defer(async () => {
     closing = true;
+    rest.close();
+    const grpcClosed = grpc.close();
     hub.endSubscriptions();
     // Deno closes WebSockets with the server, before their last words are out: so they go first.
     await graphql[Symbol.asyncDispose]();
     await closeServer(server);
+    await grpcClosed;
   });
 
   const host = config.host.includes(":") ? `[${config.host}]` : config.host;
@@ -124,17 +127,18 @@ async function openGrpc(options: {
   database: SqliteDatabase | null;
   supervisor: Supervisor;
   opening: AsyncDisposableStack;
-}): Promise<{ port: number; metrics(): Promise<unknown> }> {
+}): Promise<{ port: number; metrics(): Promise<unknown>; close(): Promise<void> }> {
   const { config, hub, database, supervisor, opening } = options;
-  if (!config.roles.includes("grpc")) return { port: 0, metrics: () => Promise.resolve([]) };
+  const none = { port: 0, metrics: () => Promise.resolve([]), close: () => Promise.resolve() };
+  if (!config.roles.includes("grpc")) return none;
   if (database === null) {
     const server = opening.use(await startGrpc({ hub, config }).catch((error) => cannotServeGrpc(config, error)));
-    return { port: server.port, metrics: () => Promise.resolve([]) };
+    return { ...none, port: server.port, close: async () => await server[Symbol.asyncDispose]() };
   }
   const thread = new GrpcThread({ config, connect: () => database.ports() });
   supervisor.start(thread);
   const port = await thread.ready.catch((error) => cannotServeGrpc(config, error));
-  return { port, metrics: () => thread.metrics() };
+  return { port, metrics: () => thread.metrics(), close: () => supervisor[Symbol.asyncDispose]() };
 }
 
 function cannotServeGrpc(config: Config, cause: unknown): never {

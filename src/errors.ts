@@ -56,6 +56,12 @@ export interface FieldError {
   readonly detail: string;
 }
 
+/** A fault in a sentence: where it is, unless that is the whole input, and what was expected. */
+export function sentenceOf({ pointer, parameter, detail }: FieldError): string {
+  const place = pointer ?? parameter ?? "";
+  return place === "" ? detail : `${place}: ${detail}`;
+}
+
 /** What may be known about an error beside its code and message. */
 export interface HubErrorOptions extends ErrorOptions {
   /** All faulty fields, for `invalid_argument` and its relatives. */

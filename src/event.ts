@@ -5,13 +5,9 @@
  * the codes of the contract, and takes what `JSON.parse` gives (an own member `__proto__`, for example) as it is.
  */
 import { type Amount, parseAmount } from "./amount.ts";
-import type { FieldError, FieldErrorCode } from "./errors.ts";
-import {
-  EVENT_ID_CHARACTERS_MAX,
-  EVENT_TYPE_CHARACTERS_MAX,
-  FIELD_ERRORS_MAX,
-  USER_ID_CODE_POINTS_MAX,
-} from "./limits.ts";
+import type { FieldError } from "./errors.ts";
+import { type FaultBudget, Faults, pointerToken } from "./faults.ts";
+import { EVENT_ID_CHARACTERS_MAX, EVENT_TYPE_CHARACTERS_MAX, USER_ID_CODE_POINTS_MAX } from "./limits.ts";
 import { parseProperties, sameProperties } from "./properties.ts";
 import { parseTimestamp } from "./timestamp.ts";
 
@@ -61,6 +57,8 @@ export interface ParseContext {
   readonly oldest: number | null;
   /** Gives an id to an event that came without one. */
   readonly newId: () => string;
+  /** What may still be told of the faults of the batch that the event is in. */
+  readonly faultBudget?: FaultBudget;
 }
 
 /** An event, or everything that is wrong with it. `id` is the id the sender gave, when that was a text. */
@@ -81,15 +79,15 @@ const SHOWN_NAME_CHARACTERS = 64;
 
 /**
  * Reads an event from a JSON-like value with the member names of the REST contract (`id, user_id, event_type, amount,
- * timestamp, properties`). Faults are told all at once (at most `FIELD_ERRORS_MAX`), not the first. `null` is the same
- * as a missing member.
+ * timestamp, properties`). Faults are told all at once (at most `FIELD_ERRORS_MAX`, and beyond the budget the first alone).
+ * `null` is the same as a missing member.
  */
 export function parseEvent(input: unknown, context: ParseContext): ParseResult {
   if (typeof input !== "object" || input === null || Array.isArray(input)) {
     const error: FieldError = { pointer: "", code: "invalid_type", detail: "An event must be a JSON object" };
     return { ok: false, errors: [error], id: null };
   }
-  const faults = new Faults();
+  const faults = new Faults(context.faultBudget);
   const members = input as Record<string, unknown>;
   const id = parseId(members.id, faults);
   const userId = parseUserId(members.user_id, faults);
@@ -103,11 +101,12 @@ export function parseEvent(input: unknown, context: ParseContext): ParseResult {
     else faults.add("/amount", parsed.code, `amount ${parsed.detail}`);
   }
   const timestamp = parseEventTime(members.timestamp, context, faults);
-  const properties = isMissing(members.properties)
+  const properties = isMissing(members.properties) || faults.full
     ? null
-    : parseProperties(members.properties, (pointer, code, detail) => faults.add("/properties" + pointer, code, detail));
+    : parseProperties(members.properties, faults, "/properties");
   for (const name in input) {
-    if (!isMember(name)) faults.add("/" + escapePointer(name), "unknown_field", unknownDetail(name));
+    if (faults.full) break;
+    if (!isMember(name)) faults.add("/" + pointerToken(name), "unknown_field", unknownDetail(name));
   }
   if (faults.errors !== null) {
     return { ok: false, errors: faults.errors, id: typeof members.id === "string" ? members.id.toWellFormed() : null };
@@ -127,6 +126,18 @@ export function parseEvent(input: unknown, context: ParseContext): ParseResult {
   return { ok: true, event, idGiven: id !== null };
 }
 
+/** What keeps a text from being the id of a user, as the rest of a sentence; `null` when nothing does. */
+export function userIdFault(text: string): Pick<FieldError, "code" | "detail"> | null {
+  if (PLAIN_USER_ID.test(text)) return null;
+  if (text === "") return { code: "too_short", detail: "must have at least 1 character" };
+  if (!text.isWellFormed()) {
+    return { code: "invalid_format", detail: "must be well-formed Unicode, without lone surrogates" };
+  }
+  if (CONTROL_CHARACTER.test(text)) return { code: "invalid_format", detail: "must not contain control characters" };
+  if (!isLongerThan(text, USER_ID_CODE_POINTS_MAX)) return null;
+  return { code: "too_long", detail: `must have at most ${USER_ID_CODE_POINTS_MAX} characters` };
+}
+
 /** Whether a text can be the name of an event type. */
 export function isEventType(text: string): boolean {
   return EVENT_TYPE.test(text);
@@ -141,16 +152,6 @@ export function sameContent(stored: Event, resent: Event): boolean {
     stored.eventType === resent.eventType && stored.amount === resent.amount &&
     (!stored.timestampGiven || !resent.timestampGiven || stored.timestamp === resent.timestamp) &&
     sameProperties(stored.properties, resent.properties);
-}
-
-/** The faults of one event; the list is made with the first, since most events have none. */
-class Faults {
-  errors: FieldError[] | null = null;
-
-  add(pointer: string, code: FieldErrorCode, detail: string): void {
-    this.errors ??= [];
-    if (this.errors.length < FIELD_ERRORS_MAX) this.errors.push({ pointer, code, detail });
-  }
 }
 
 function isMissing(value: unknown): value is null | undefined {
@@ -180,18 +181,10 @@ function parseUserId(value: unknown, faults: Faults): string {
     faults.add("/user_id", "required", "user_id is required");
   } else if (typeof value !== "string") {
     faults.add("/user_id", "invalid_type", "user_id must be a string");
-  } else if (PLAIN_USER_ID.test(value)) {
-    return value;
-  } else if (value === "") {
-    faults.add("/user_id", "too_short", "user_id must have at least 1 character");
-  } else if (!value.isWellFormed()) {
-    faults.add("/user_id", "invalid_format", "user_id must be well-formed Unicode, without lone surrogates");
-  } else if (CONTROL_CHARACTER.test(value)) {
-    faults.add("/user_id", "invalid_format", "user_id must not contain control characters");
-  } else if (isLongerThan(value, USER_ID_CODE_POINTS_MAX)) {
-    faults.add("/user_id", "too_long", `user_id must have at most ${USER_ID_CODE_POINTS_MAX} characters`);
   } else {
-    return value;
+    const fault = userIdFault(value);
+    if (fault === null) return value;
+    faults.add("/user_id", fault.code, `user_id ${fault.detail}`);
   }
   return "";
 }
@@ -259,11 +252,6 @@ function unknownDetail(name: string): string {
   const meant = MEMBERS.find((member) => member.replace("_", "") === plain);
   const hint = meant === undefined ? "" : ` (did you mean ${meant}?)`;
   return `An event has no member ${shown}${hint}: put it in properties`;
-}
-
-/** A name as a part of a JSON pointer, RFC 6901, section 3. */
-function escapePointer(name: string): string {
-  return name.toWellFormed().replaceAll("~", "~0").replaceAll("/", "~1");
 }
 
 function isLongerThan(text: string, codePoints: number): boolean {

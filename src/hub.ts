@@ -6,8 +6,15 @@ import { type FieldError, HubError } from "./errors.ts";
 import { type Event, type ParseContext, parseEvent, type Source } from "./event.ts";
 import { newEventId } from "./event_id.ts";
 import { Feed, type LiveSubscription, type SubscribeOptions } from "./feed.ts";
-import { AGGREGATE_ROWS_MAX, AGGREGATED_METRICS_MINUTES_MAX, BATCH_EVENTS_MAX, PAGE_EVENTS_MAX } from "./limits.ts";
+import {
+  AGGREGATE_ROWS_MAX,
+  AGGREGATED_METRICS_MINUTES_MAX,
+  BATCH_EVENTS_MAX,
+  BATCH_FIELD_ERRORS_MAX,
+  PAGE_EVENTS_MAX,
+} from "./limits.ts";
 import { invalid, outcome, refusal, refused } from "./outcome.ts";
+import { countFitting, type PageOptions } from "./page.ts";
 import type { AggregateRow } from "./rollup.ts";
 import type {
   AppendStatus,
@@ -19,6 +26,7 @@ import type {
   Total,
 } from "./storage.ts";
 import type { EventStream } from "./stream.ts";
+import { TIMESTAMP_MAX } from "./timestamp.ts";
 import { countWindows, HOUR_MS, MINUTE_MS, type Window, windowOf, type WindowSize } from "./window.ts";
 
 /** Who sends, and over which protocol. */
@@ -99,20 +107,21 @@ export interface HubApi {
   /**
    * Takes one event. Rejects with `invalid_argument` (all field errors), `conflict`, `overloaded`, `unavailable` or
    * `deadline_exceeded` (the last three carry the id the hub gave, if it gave one). Resolves only when it is on disk.
+   * `onGivenId` is told the id the hub gave at once, before the event is handed to the store.
    */
-  publish(input: unknown, sender: Sender): Promise<Published>;
+  publish(input: unknown, sender: Sender, onGivenId?: (id: string) => void): Promise<Published>;
 
-  /** Takes up to `BATCH_EVENTS_MAX` events, one result each, in order; one bad event harms no other. */
+  /**
+   * Takes up to `BATCH_EVENTS_MAX` events, one result each, in order; one bad event harms no other. Once
+   * `BATCH_FIELD_ERRORS_MAX` field errors are told, each further event tells its first alone.
+   */
   publishBatch(inputs: readonly unknown[], sender: Sender): Promise<readonly IngestResult[]>;
 
   /** One event, or `not_found`. */
   get(tenant: string, id: string): Promise<Event>;
 
-  /** Events by timestamp. `limit` 1–1,000 (else `invalid_argument`); `cursor` from the page before. */
-  list(
-    filter: EventFilter,
-    page: { limit: number; order: "asc" | "desc"; cursor?: string },
-  ): Promise<ListedEvents>;
+  /** Events by timestamp. `limit` 1–1,000 (else `invalid_argument`); fewer when they are larger than an answer may be. */
+  list(filter: EventFilter, page: PageOptions): Promise<ListedEvents>;
 
   /** Windows of metrics; rejects with `range_too_large` beyond 10,000 rows. */
   aggregates(request: AggregatesRequest): Promise<Aggregates>;
@@ -177,10 +186,11 @@ export class Hub implements HubApi {
     };
   }
 
-  async publish(input: unknown, sender: Sender): Promise<Published> {
+  async publish(input: unknown, sender: Sender, onGivenId?: (id: string) => void): Promise<Published> {
     const parsed = parseEvent(input, this.#context(sender));
     if (!parsed.ok) throw refused(parsed.errors);
     const id = parsed.idGiven ? undefined : parsed.event.id;
+    if (id !== undefined) onGivenId?.(id);
     let status: AppendStatus | null;
     try {
       status = await this.#batcher.submitOne(parsed.event);
@@ -199,7 +209,7 @@ export class Hub implements HubApi {
         `A batch may hold ${BATCH_EVENTS_MAX} events; this one holds ${inputs.length}, and none was stored`;
       throw new HubError("payload_too_large", message);
     }
-    const context = this.#context(sender);
+    const context = { ...this.#context(sender), faultBudget: { left: BATCH_FIELD_ERRORS_MAX } };
     const parsed = inputs.map((input) => parseEvent(input, context));
     const events = parsed.flatMap((each) => each.ok ? [each.event] : []);
     const statuses = await this.#batcher.submit(events);
@@ -213,20 +223,15 @@ export class Hub implements HubApi {
     return event;
   }
 
-  async list(
-    filter: EventFilter,
-    page: { limit: number; order: "asc" | "desc"; cursor?: string },
-  ): Promise<ListedEvents> {
-    const { limit, order } = page;
+  async list(filter: EventFilter, { limit, order, cursor, bytesOf }: PageOptions): Promise<ListedEvents> {
     checkInteger("limit", limit, { min: 1, max: PAGE_EVENTS_MAX });
-    const after = page.cursor === undefined ? undefined : decodePageCursor(filter.tenant, order, page.cursor);
+    const after = cursor === undefined ? undefined : decodePageCursor(filter.tenant, order, cursor);
     const { events, ties, next } = await this.#options.store.list(filter, { limit, order, after });
-    return {
-      events,
-      nextCursor: next === null ? null : encodePageCursor(filter.tenant, order, next),
-      cursorAt: (index) =>
-        encodePageCursor(filter.tenant, order, { timestamp: events[index]!.timestamp, tie: ties[index]! }),
-    };
+    const cursorAt = (index: number) =>
+      encodePageCursor(filter.tenant, order, { timestamp: events[index]!.timestamp, tie: ties[index]! });
+    const count = countFitting(events, bytesOf);
+    if (count < events.length) return { events: events.slice(0, count), nextCursor: cursorAt(count - 1), cursorAt };
+    return { events, nextCursor: next === null ? null : encodePageCursor(filter.tenant, order, next), cursorAt };
   }
 
   async aggregates(request: AggregatesRequest): Promise<Aggregates> {
@@ -245,6 +250,9 @@ export class Hub implements HubApi {
       });
     }
     const { start, end } = range;
+    if (end > TIMESTAMP_MAX) {
+      throw badParameter("to", "out_of_range", "must leave the last window within the year 9999");
+    }
     const rows = start === end ? [] : await this.#options.store.aggregate({ ...request, from: start, to: end });
     return { from: start, to: end, rows: rows.map((row) => withClosed(row, now)) };
   }

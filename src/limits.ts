@@ -32,6 +32,10 @@ export const TIMESTAMP_YEAR_MIN = 1970;
 export const TIMESTAMP_YEAR_MAX = 9999;
 /** Field errors told of one event; the rest would be noise. */
 export const FIELD_ERRORS_MAX = 32;
+/** Field errors told of one batch; then each further event tells its first alone. A few kilobytes could ask for 30 MB. */
+export const BATCH_FIELD_ERRORS_MAX = 4_096;
+/** A field error repeats the names on the way to the field; a legal one has 128 characters of two units at most. */
+export const POINTER_TOKEN_CHARACTERS_MAX = 300;
 
 // Requests
 /** Four times what an event with full properties takes. */
@@ -46,10 +50,14 @@ export const BODIES_IN_FLIGHT_BYTES_MAX = 128 * MEBIBYTE;
 export const GRAPHQL_BODY_BYTES_MAX = 8 * MEBIBYTE;
 /** One line holds one event, and an event may be as large as the body of a single POST. */
 export const NDJSON_LINE_BYTES_MAX = EVENT_BODY_BYTES_MAX;
+/** Errors and logs repeat the method and the path of a request. */
+export const SHOWN_TARGET_CHARACTERS_MAX = 256;
 /** A request id is repeated in answers and logs. */
 export const REQUEST_ID_CHARACTERS_MAX = 128;
-/** A page of events with full properties is 16 MiB at the most. */
+/** With few properties they are a few hundred kilobytes. */
 export const PAGE_EVENTS_MAX = 1_000;
+/** A page beyond it is shorter: clients of gRPC refuse 4 MiB, and many slow readers hold a page each. */
+export const PAGE_BYTES_MAX = 3.5 * MEBIBYTE;
 /** A screenful. */
 export const PAGE_EVENTS_DEFAULT = 50;
 /** A week of minutes; the answer is made whole in memory. */
@@ -68,10 +76,10 @@ export const CURSOR_CHARACTERS_MAX = 512;
 export const GRAPHQL_DEPTH_LEVELS_MAX = 8;
 /** An alias runs a field once more. */
 export const GRAPHQL_ALIASES_MAX = 15;
-/** Fields plus objects that may be listed: five full lists in one request. */
+/** Fields plus objects that may be listed: four full lists and some in one request. */
 export const GRAPHQL_COST_POINTS_MAX = 5_000;
-/** Windows of metrics and batches: nine of them in one request. */
-export const GRAPHQL_HEAVY_FIELD_POINTS = 500;
+/** Windows of metrics and batches, some megabytes each: three of them in one request. */
+export const GRAPHQL_HEAVY_FIELD_POINTS = 1_500;
 /** GraphiQL's introspection query has about 300. */
 export const GRAPHQL_TOKENS_MAX = 1_000;
 /** Faults of a query that are told; validation stops there. */
@@ -183,10 +191,6 @@ export const SUBSCRIBERS_MAX = 10_000;
 // gRPC
 /** A batch of 8 MiB and what its message adds. */
 export const GRPC_MESSAGE_BYTES_MAX = BATCH_BODY_BYTES_MAX + 64 * KIBIBYTE;
-/** Clients refuse larger answers unless told otherwise (4 MiB); a page is asked for anew with fewer events. */
-export const GRPC_ANSWER_BYTES_MAX = 3.5 * MEBIBYTE;
-/** Field errors of one answer beyond the first of each event: 10,000 bad events would make 30 MB. */
-export const GRPC_ANSWER_FIELD_ERRORS_MAX = 4_096;
 /** Clients refuse trailers beyond 8 KiB, and base64 adds a third. */
 export const GRPC_STATUS_DETAIL_CHARACTERS_MAX = 2_048;
 /** 16 KiB of JSON take at most 88 KiB as a Struct (`0,` is two bytes there and eleven here). */

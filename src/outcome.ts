@@ -1,5 +1,5 @@
 /** From what became of an event in the store to what its sender is told. */
-import { type FieldError, HubError } from "./errors.ts";
+import { type ErrorCode, type FieldError, HubError, sentenceOf } from "./errors.ts";
 import type { ParseResult } from "./event.ts";
 import type { IngestResult } from "./hub.ts";
 import type { AppendStatus } from "./storage.ts";
@@ -14,12 +14,11 @@ const REFUSED: Partial<Record<AppendStatus, FieldError>> = {
   purged: { pointer: "/timestamp", code: "too_old", detail: "the events of this time have been purged by retention" },
 };
 
-/** The error of an event with faulty fields; its message names the first. */
-export function refused(errors: readonly FieldError[]): HubError {
+/** The error of an input with faulty fields; its message names the first. */
+export function refused(errors: readonly FieldError[], code: ErrorCode = "invalid_argument"): HubError {
   const [first] = errors;
   const more = errors.length > 1 ? ` (and ${errors.length - 1} more)` : "";
-  const message = first === undefined ? "The event is not valid" : `${first.pointer}: ${first.detail}${more}`;
-  return new HubError("invalid_argument", message, { errors });
+  return new HubError(code, first === undefined ? "The input is not valid" : sentenceOf(first) + more, { errors });
 }
 
 /** The result of one event of a batch; a status of `null` is a deadline that passed. */
@@ -47,5 +46,5 @@ export function refusal(status: AppendStatus | null, id: string | undefined): Hu
     return new HubError("unavailable", "The event is not known to be stored: retry with the same id", { id });
   }
   const code = status === "conflict" ? "conflict" : "invalid_argument";
-  return new HubError(code, `${error.pointer}: ${error.detail}`, { errors: [error] });
+  return refused([error], code);
 }

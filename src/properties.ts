@@ -1,12 +1,8 @@
 /** The free part of an event: a JSON object of bounded size, depth and keys, kept as JSON text. */
 import type { FieldErrorCode } from "./errors.ts";
+import { type Faults, pointerToken } from "./faults.ts";
 import { PROPERTIES_DEPTH_LEVELS_MAX, PROPERTIES_JSON_BYTES_MAX, PROPERTIES_KEY_CHARACTERS_MAX } from "./limits.ts";
 
-/** Takes one fault; the pointer (RFC 6901) begins at the object itself, which is `""`. */
-export type PropertiesFault = (pointer: string, code: FieldErrorCode, detail: string) => void;
-
-/** Faults after which the walk stops looking: beyond it nobody reads them, and a walk over garbage costs time. */
-const FAULTS_LOOKED_FOR = 32;
 const PLAIN_KEY = new RegExp(`^[A-Za-z0-9_][ -~]{0,${PROPERTIES_KEY_CHARACTERS_MAX - 1}}$`);
 const CONTROL_CHARACTER = /\p{Cc}/u;
 const SHOWN_KEY_CHARACTERS = 64;
@@ -15,19 +11,20 @@ const encoder = new TextEncoder();
 /**
  * The JSON text of the properties, or `null` for an empty object, which is the same as none. The result means nothing
  * once a fault was told. The object itself is the first level of depth; the size is that of its text in UTF-8.
+ * `pointer` (RFC 6901) is where the object is.
  */
-export function parseProperties(value: unknown, fault: PropertiesFault): string | null {
+export function parseProperties(value: unknown, faults: Faults, pointer: string): string | null {
   if (!isPlainObject(value)) {
-    fault("", "invalid_type", "properties must be a JSON object");
+    faults.add(pointer, "invalid_type", "properties must be a JSON object");
     return null;
   }
-  const walk = new Walk(fault);
-  walk.object(value, "", 1);
-  if (walk.faults > 0) return null;
+  const walk = new Walk(faults);
+  walk.object(value, pointer, 1);
+  if (walk.faulty) return null;
   const text = JSON.stringify(value);
   if (text === "{}") return null;
   if (isLongerThan(text, PROPERTIES_JSON_BYTES_MAX)) {
-    fault("", "too_long", `properties must have at most ${PROPERTIES_JSON_BYTES_MAX} bytes of JSON`);
+    faults.add(pointer, "too_long", `properties must have at most ${PROPERTIES_JSON_BYTES_MAX} bytes of JSON`);
   }
   return text;
 }
@@ -39,13 +36,15 @@ export function sameProperties(a: string | null, b: string | null): boolean {
   return sameValue(JSON.parse(a), JSON.parse(b));
 }
 
-/** Looks at every value and key. Recursion ends at the depth allowed, whatever comes. */
+/**
+ * Looks at every value and key, until no more faults are told. Recursion ends at the depth allowed, whatever comes.
+ */
 class Walk {
-  faults = 0;
-  readonly #fault: PropertiesFault;
+  faulty = false;
+  readonly #faults: Faults;
 
-  constructor(fault: PropertiesFault) {
-    this.#fault = fault;
+  constructor(faults: Faults) {
+    this.#faults = faults;
   }
 
   object(value: object, pointer: string, level: number): void {
@@ -54,14 +53,14 @@ class Walk {
       return;
     }
     if (Array.isArray(value)) {
-      for (let i = 0; i < value.length && this.faults < FAULTS_LOOKED_FOR; i++) {
+      for (let i = 0; i < value.length && !this.#faults.full; i++) {
         this.#value(value[i], pointer, String(i), level);
       }
       return;
     }
     const members = value as Record<string, unknown>;
     for (const key in members) {
-      if (this.faults >= FAULTS_LOOKED_FOR) return;
+      if (this.#faults.full) return;
       if (!PLAIN_KEY.test(key)) this.#key(key, pointer);
       this.#value(members[key], pointer, key, level);
     }
@@ -107,8 +106,8 @@ class Walk {
   }
 
   #add(pointer: string, code: FieldErrorCode, detail: string): void {
-    this.faults++;
-    this.#fault(pointer, code, detail);
+    this.faulty = true;
+    this.#faults.add(pointer, code, detail);
   }
 }
 
@@ -120,7 +119,7 @@ function isPlainObject(value: unknown): value is object {
 }
 
 function child(pointer: string, key: string): string {
-  return pointer + "/" + key.toWellFormed().replaceAll("~", "~0").replaceAll("/", "~1");
+  return pointer + "/" + pointerToken(key);
 }
 
 function isLongerThan(text: string, bytes: number): boolean {

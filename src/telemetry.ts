@@ -175,7 +175,7 @@ export class Metrics {
 /** The same hub, measured. */
 export function withMetrics(hub: HubApi, metrics: Metrics): HubApi {
   return {
-    publish: (input, sender) => publish({ hub, metrics }, input, sender),
+    publish: (...call) => publish({ hub, metrics }, call),
     publishBatch: (inputs, sender) => publishBatch({ hub, metrics }, inputs, sender),
     subscribe: async (options: SubscribeOptions) => new MeasuredSubscription(await hub.subscribe(options), metrics),
     subscribeAggregates: async (options: AggregateSubscribeOptions) =>
@@ -196,10 +196,11 @@ interface Measured {
   readonly metrics: Metrics;
 }
 
-async function publish({ hub, metrics }: Measured, input: unknown, sender: Sender): Promise<Published> {
+async function publish({ hub, metrics }: Measured, call: Parameters<HubApi["publish"]>): Promise<Published> {
+  const [, sender] = call;
   const startedAt = performance.now();
   try {
-    const published = await hub.publish(input, sender);
+    const published = await hub.publish(...call);
     metrics.countEvent(sender.source, published.duplicate ? "duplicate" : "stored");
     metrics.observeIngest("single", (performance.now() - startedAt) / 1000);
     return published;

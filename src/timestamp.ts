@@ -9,8 +9,10 @@ export type ParsedTimestamp =
 
 const DAY_MS = 86_400_000;
 const FRACTION_DIGITS_MAX = 9;
-const TIMESTAMP_MIN = Date.UTC(TIMESTAMP_YEAR_MIN, 0, 1);
-const TIMESTAMP_MAX = Date.UTC(TIMESTAMP_YEAR_MAX + 1, 0, 1) - 1;
+/** The first millisecond that a time may have. */
+export const TIMESTAMP_MIN = Date.UTC(TIMESTAMP_YEAR_MIN, 0, 1);
+/** The last one: behind it a year has more than four digits, which RFC 3339 does not know. */
+export const TIMESTAMP_MAX = Date.UTC(TIMESTAMP_YEAR_MAX + 1, 0, 1) - 1;
 
 const FORM = {
   ok: false,

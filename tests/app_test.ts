@@ -38,6 +38,26 @@ test("starts with least permissions, is ready, and ends with 0 on SIGTERM", asyn
   assertEquals((await hub.stop()).code, 0);
 });
 
+/** The npm packages that a module and everything it imports need, as `deno run` knows them at the start. */
+async function packagesOf(entry: string): Promise<string[]> {
+  const command = new Deno.Command(Deno.execPath(), {
+    args: ["info", "--json", entry],
+    cwd: new URL("../", import.meta.url),
+  });
+  const { stdout } = await command.output();
+  const { modules } = JSON.parse(new TextDecoder().decode(stdout)) as { modules: { specifier: string }[] };
+  return modules.map(({ specifier }) => specifier).filter((specifier) => specifier.startsWith("npm:"));
+}
+
+test("what its threads need is known at the start, so that nothing is downloaded while it serves", async () => {
+  const known = await packagesOf("main.ts");
+  for (const thread of ["src/app_worker.ts", "src/transport/graphql/graphiql_worker.ts"]) {
+    const needed = await packagesOf(thread);
+    assert(needed.length > 0, thread);
+    assertEquals(needed.filter((each) => !known.includes(each)), [], thread);
+  }
+});
+
 test("what was acknowledged is there after a restart, and counted once", async () => {
   await using folder = await temporaryFolder();
   {
@@ -118,6 +138,31 @@ test("a stream that is open at SIGTERM ends with its cursor, and the next proces
   assert(!next.done);
   assertEquals(JSON.parse(next.value.data).id, "b");
   await messages.return(undefined);
+});
+
+test("an upload that SIGTERM finds under way is answered 503 with Retry-After, over REST and GraphQL", async () => {
+  await using hub = await startHub();
+  const { hostname, port } = new URL(hub.httpUrl);
+  const uploads = await Promise.all(["/events", "/events/batch", "/graphql"].map(async (path) => {
+    const connection = await Deno.connect({ hostname, port: Number(port) });
+    const head = `POST ${path} HTTP/1.1\r\nHost: hub\r\nContent-Type: application/json\r\n`;
+    // The answer to the first says that the hub is reading what is written behind it.
+    const first = `${head}Content-Length: 1\r\n\r\n{`;
+    await connection.write(new TextEncoder().encode(`${first}${head}Transfer-Encoding: chunked\r\n\r\n1\r\n[\r\n`));
+    const buffer = new Uint8Array(65_536);
+    const answered = new TextDecoder().decode(buffer.subarray(0, await connection.read(buffer) ?? 0));
+    assertStringIncludes(answered, "HTTP/1.1 400", path);
+    return { path, connection, buffer };
+  }));
+  await get(`${hub.httpUrl}/livez`);
+  const exit = hub.stop();
+  for (const { path, connection, buffer } of uploads) {
+    const answer = new TextDecoder().decode(buffer.subarray(0, await connection.read(buffer) ?? 0));
+    assertStringIncludes(answer, "HTTP/1.1 503", path);
+    assertStringIncludes(answer.toLowerCase(), "retry-after: 1", path);
+    connection.close();
+  }
+  assertEquals((await exit).code, 0);
 });
 
 test("runs in memory too, with every protocol on one thread", async () => {

@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { type ErrorCode, HubError } from "../src/errors.ts";
 import type { AggregatesRequest, Hub } from "../src/hub.ts";
-import { AGGREGATE_ROWS_MAX, BATCH_EVENTS_MAX } from "../src/limits.ts";
+import { AGGREGATE_ROWS_MAX, BATCH_EVENTS_MAX, BATCH_FIELD_ERRORS_MAX, FIELD_ERRORS_MAX } from "../src/limits.ts";
 import type { AppendStatus } from "../src/storage.ts";
 import { openTestHub, START } from "./harness.ts";
 
@@ -126,6 +126,30 @@ Deno.test("hub: one bad event of a batch harms no other", async () => {
     ["conflict", "old"],
     ["invalid", null],
   ]);
+});
+
+Deno.test("hub: a batch tells so many field errors, then of each further event the first alone", async () => {
+  await using test = openTestHub();
+  const faulty = { id: "a b", amount: "x", colour: 1, properties: { $a: 1, $b: 2 } };
+  const results = await test.hub.publishBatch(Array.from({ length: BATCH_EVENTS_MAX }, () => faulty), SENDER);
+  const told = results.map((result) => "errors" in result ? result.errors.length : 0);
+  assertEquals([told[0], told[500], told.at(-1)], [7, 7, 1]);
+  const full = told.filter((count) => count === 7).length;
+  assert(7 * full <= BATCH_FIELD_ERRORS_MAX && 7 * (full + 2) > BATCH_FIELD_ERRORS_MAX, `${full} events tell all`);
+  assert(told.every((count) => count >= 1), "every event tells its first fault");
+  // The next batch begins anew.
+  const [next] = await test.hub.publishBatch([faulty], SENDER);
+  assert(next?.status === "invalid" && next.errors.length === 7);
+});
+
+Deno.test("hub: names that are much too long are cut where a field error repeats them", async () => {
+  await using test = openTestHub();
+  const name = "x".repeat(100_000);
+  const inner = Object.fromEntries(Array.from({ length: 40 }, (_, index) => [`$${index}`, 1]));
+  const input = { ...VALID, [name]: 1, properties: { [name]: inner } };
+  const { errors } = await refusedWith("invalid_argument", () => test.hub.publish(input, SENDER));
+  assertEquals(errors.length, FIELD_ERRORS_MAX);
+  assert(JSON.stringify(errors).length < 32 * 1024, `${JSON.stringify(errors).length} characters`);
 });
 
 Deno.test("hub: a batch beyond the limit is refused whole; an empty one is fine", async () => {

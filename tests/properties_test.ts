@@ -1,13 +1,14 @@
 /** The free part of an event: bounds of size, depth and keys, and equality by value. */
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
+import { Faults } from "../src/faults.ts";
 import { PROPERTIES_JSON_BYTES_MAX } from "../src/limits.ts";
 import { parseProperties, sameProperties } from "../src/properties.ts";
 
 function read(value: unknown): { text: string | null; faults: string[] } {
-  const faults: string[] = [];
-  const text = parseProperties(value, (pointer, code) => faults.push(`${pointer} ${code}`));
-  return { text, faults };
+  const faults = new Faults();
+  const text = parseProperties(value, faults, "");
+  return { text, faults: (faults.errors ?? []).map(({ pointer, code }) => `${pointer} ${code}`) };
 }
 
 /** An object of so many levels, objects and arrays in turn. */

@@ -1022,4 +1022,4 @@ export const FIELDS: Readonly<Record<string, Readonly<Record<number, WireField>>
 };
 
 /** SHA-256 of the protos this was made from. */
-export const PROTOS_SHA256 = "41b631b7fd5568ab27fe14870bf1bd42cffbff81bf7471f92d37d3a2440ac32d";
+export const PROTOS_SHA256 = "5cd73fd1b3d6087c315efea145285f79aae15d495dac071f4f3c5176af0aa317";

@@ -9,6 +9,7 @@ export class BodyReader {
   readonly #deadlines: Deadlines;
   readonly #timeoutMs: number;
   #bytesInFlight = 0;
+  #closed = false;
 
   /** `timeoutMs` is how long a client may take to send a whole body. */
   constructor(options: { timeoutMs: number }) {
@@ -18,7 +19,8 @@ export class BodyReader {
 
   /**
    * The whole body, inflated when it came as gzip. Rejects with `payload_too_large`, `unsupported_media_type` (another
-   * encoding), `timeout`, `overloaded` (too much is being read), or `malformed` (cut, or not what it says it is).
+   * encoding), `timeout`, `overloaded` (too much is being read), `unavailable` (the hub is shutting down), or `malformed`
+   * (cut, or not what it says it is).
    */
   async read(request: Request, bytesMax: number): Promise<Uint8Array> {
     const encoding = request.headers.get("content-encoding");
@@ -32,6 +34,12 @@ export class BodyReader {
       : await this.#readChunks(request, bytesMax);
     if (bytes.length > bytesMax) throw tooLarge(bytesMax);
     return gzip ? inflate(bytes, bytesMax) : bytes;
+  }
+
+  /** Gives up all bodies that are still coming; call it before the server cuts them. Harmless twice. */
+  close(): void {
+    this.#closed = true;
+    this.#deadlines.expireAll();
   }
 
   async #readAtOnce(request: Request, length: number): Promise<Uint8Array> {
@@ -76,6 +84,7 @@ export class BodyReader {
   }
 
   #hold(bytes: number): void {
+    if (this.#closed) throw shuttingDown();
     this.#bytesInFlight += bytes;
     if (this.#bytesInFlight <= BODIES_IN_FLIGHT_BYTES_MAX) return;
     this.#bytesInFlight -= bytes;
@@ -83,6 +92,7 @@ export class BodyReader {
   }
 
   #late(): HubError {
+    if (this.#closed) return shuttingDown();
     return new HubError("timeout", `The body did not arrive within ${this.#timeoutMs / 1000} s`);
   }
 }
@@ -152,6 +162,10 @@ function inflate(bytes: Uint8Array, bytesMax: number): Uint8Array {
     if (cause instanceof RangeError) throw tooLarge(bytesMax);
     throw new HubError("malformed", "The body says it is gzip, but cannot be inflated to its end", { cause });
   }
+}
+
+function shuttingDown(): HubError {
+  return new HubError("unavailable", "The hub is shutting down; nothing of the body was taken");
 }
 
 function tooLarge(bytesMax: number): HubError {

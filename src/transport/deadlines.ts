@@ -38,6 +38,13 @@ export class Deadlines {
     });
   }
 
+  /** Lets everything that waits expire now, whatever it waits for. */
+  expireAll(): void {
+    for (const waiting of this.#waiting) waiting.expire();
+    this.#waiting.clear();
+    this.#rest();
+  }
+
   #done(waiting: Waiting): void {
     this.#waiting.delete(waiting);
     if (this.#waiting.size === 0) this.#rest();

@@ -195,8 +195,9 @@ processTest("cli: a batch whose answer was lost goes out again with the same ids
     return batch([], { accepted: 2 }, 200);
   });
   const lines = Array.from({ length: 4 }, (_, index) => `{"user_id":"u${index}"}`).join("\n");
+  // With a line feed at the end no line waits for the end of the input, which may come late enough for a short batch.
   const { code, stderr } = await runCli(["send", "--batch", "2", "--id-prefix", "file", "--url", hub.url], {
-    stdin: lines,
+    stdin: lines + "\n",
   });
   assertEquals({ code, stderr }, { code: 0, stderr: "4 stored, 0 already there, 0 not taken\n" });
   assertEquals(hub.seen.map(ids), [["file:1", "file:2"], ["file:3", "file:4"], ["file:3", "file:4"]]);

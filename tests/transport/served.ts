@@ -95,6 +95,7 @@ export async function openLab(options: LabOptions = {}): Promise<Lab> {
     new URL(request.url).pathname === "/graphql" ? graphql.fetch(request) : rest.fetch(request);
   const server = Deno.serve({ hostname: "127.0.0.1", port: 0, handler, onListen: () => {} });
   opening.defer(async () => {
+    rest.close();
     testHub.hub.endSubscriptions();
     // Before the server, which would cut WebSockets that still have something to say.
     await graphql[Symbol.asyncDispose]();

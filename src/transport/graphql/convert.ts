@@ -1,10 +1,10 @@
 /** Between GraphQL and the domain. */
 import { amountToNumber, formatAmount } from "../../amount.ts";
-import { type FieldError, HubError } from "../../errors.ts";
-import { type Event, isEventType } from "../../event.ts";
+import { type FieldError, HubError, sentenceOf } from "../../errors.ts";
+import { type Event, isEventType, userIdFault } from "../../event.ts";
 import type { LiveFilter } from "../../feed.ts";
 import type { IngestResult } from "../../hub.ts";
-import { EVENT_TYPES_PER_TENANT_MAX, USER_ID_CODE_POINTS_MAX } from "../../limits.ts";
+import { EVENT_TYPES_PER_TENANT_MAX } from "../../limits.ts";
 import type { EventFilter } from "../../storage.ts";
 import type { Start } from "../../stream.ts";
 import { parseTimestamp } from "../../timestamp.ts";
@@ -105,10 +105,8 @@ export function toEventTypes(parameter: string, types: readonly string[] | null 
 /** The part of a filter that the live feed knows. */
 export function toLiveFilter(filter: FilterFields | null | undefined): LiveFilter {
   const userId = filter?.userId ?? undefined;
-  // Code points are at most two units each, so nothing that could match is refused.
-  if (userId !== undefined && userId.length > 2 * USER_ID_CODE_POINTS_MAX) {
-    throw badArgument("filter.userId", "too_long", `must have at most ${USER_ID_CODE_POINTS_MAX} characters`);
-  }
+  const fault = userId === undefined ? null : userIdFault(userId);
+  if (fault !== null) throw badArgument("filter.userId", fault.code, fault.detail);
   const eventTypes = toEventTypes("filter.eventTypes", filter?.eventTypes) ?? undefined;
   return { ...(userId === undefined ? {} : { userId }), ...(eventTypes === undefined ? {} : { eventTypes }) };
 }
@@ -171,10 +169,9 @@ export function spellFieldError(error: FieldError): FieldError {
 export function spellMessage({ message, errors }: HubError): string {
   const [first] = errors;
   if (first === undefined) return message;
-  const plain = `${first.pointer ?? first.parameter}: ${first.detail}`;
+  const plain = sentenceOf(first);
   if (!message.startsWith(plain)) return message;
-  const spelled = spellFieldError(first);
-  return `${spelled.pointer ?? spelled.parameter}: ${spelled.detail}${message.slice(plain.length)}`;
+  return sentenceOf(spellFieldError(first)) + message.slice(plain.length);
 }
 
 function spell(name: string): string {

@@ -12,6 +12,12 @@ export interface GraphiqlPage {
  */
 const CONTENT_SECURITY_POLICY = "default-src 'self' 'unsafe-inline' 'unsafe-eval' blob: data:; frame-ancestors 'none'";
 
+/**
+ * What makes the page. It is loaded in its own thread alone, and named here: what a Worker imports is not known when the
+ * hub starts, so that Deno would download it when the first browser asks.
+ */
+export const loadRenderer = () => import("@graphql-yoga/render-graphiql");
+
 /** Made when the first browser asks. */
 let page: Promise<GraphiqlPage> | null = null;
 

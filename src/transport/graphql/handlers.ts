@@ -26,7 +26,7 @@ import type { Connection } from "./types.ts";
 
 const SENDER = { tenant: TENANT, source: "graphql" } as const;
 
-/** `Query.lastEvents`: none when none are asked for. */
+/** `Query.lastEvents`: none when none are asked for; an error when they are too large, as it has no pages. */
 export async function lastEvents(
   _root: unknown,
   { limit }: { limit: number },
@@ -34,7 +34,12 @@ export async function lastEvents(
 ): Promise<EventView[]> {
   checkCount("limit", limit, 0);
   if (limit === 0) return [];
-  const { events } = await hub.list({ tenant: TENANT }, { limit, order: "desc" });
+  const { events, nextCursor } = await hub.list({ tenant: TENANT }, { limit, order: "desc" });
+  if (events.length < limit && nextCursor !== null) {
+    const detail =
+      `the newest ${limit} events are larger than one answer may be: ask for fewer, or for pages of \`events\``;
+    throw badArgument("limit", "out_of_range", detail);
+  }
   return events.map((event) => ({ event, cursor: null }));
 }
 

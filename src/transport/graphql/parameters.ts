@@ -3,6 +3,7 @@ import type { GraphQLParams } from "graphql-yoga";
 import { HubError } from "../../errors.ts";
 import { GRAPHQL_BODY_BYTES_MAX } from "../../limits.ts";
 import { type BodyReader, parseJson } from "../body.ts";
+import { queryOf } from "../target.ts";
 
 const JSON_TYPE = /^application\/json\s*(?:;\s*charset\s*=\s*"?utf-8"?\s*)?$/i;
 
@@ -41,7 +42,7 @@ async function fromBody(request: Request, bodies: BodyReader): Promise<unknown> 
 }
 
 function fromUrl(url: string): unknown {
-  const given = new URL(url).searchParams;
+  const given = new URLSearchParams(queryOf(url));
   const json = (name: string): unknown => {
     const text = given.get(name);
     if (text === null || text === "") return undefined;

@@ -26,7 +26,7 @@ builder.queryType({
   fields: (t) => ({
     lastEvents: t.field({
       type: [EventType],
-      description: "The newest events by timestamp, newest first.",
+      description: "The newest events by timestamp, newest first; an error when they take more than 3.5 MiB.",
       args: {
         limit: t.arg.int({ required: true, defaultValue: 5, description: `How many: 0–${PAGE_EVENTS_MAX}.` }),
       },

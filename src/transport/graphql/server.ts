@@ -21,7 +21,10 @@ export interface GraphqlOptions {
   readonly config: Config;
 }
 
-/** A GraphQL interface. Disposing it ends all subscriptions with their cursors and closes all WebSockets. */
+/**
+ * A GraphQL interface. Disposing it takes no new work and gives up bodies that are still coming, both with an answer, ends
+ * all subscriptions with their cursors, and closes all WebSockets.
+ */
 export interface Graphql extends AsyncDisposable {
   fetch(request: Request): Response | Promise<Response>;
   /** The schema as text. */
@@ -39,6 +42,7 @@ export function createGraphql({ hub, config }: GraphqlOptions): Graphql {
   const engine = createEngine({ documents, subscribe, bodies });
   const sockets = new Sockets({ documents, subscribe });
   const cors = new Cors(config.corsOrigins);
+  let closing = false;
 
   const answer = async (request: Request, requestId: string): Promise<Response> => {
     const context: GraphqlContext = { hub, requestId, naiveZone: config.naiveZone };
@@ -59,22 +63,27 @@ export function createGraphql({ hub, config }: GraphqlOptions): Graphql {
       const requestId = requestIdOf(request);
       let response: Response;
       try {
+        if (closing) throw new HubError("unavailable", "The hub is shutting down");
         if (request.headers.get("upgrade")?.toLowerCase() === "websocket") {
           // Pages of other sites may open WebSockets anywhere, and no browser asks first, as it does for CORS.
           if (!cors.allows(request)) throw new HubError("permission_denied", "This origin may not use the hub");
           return sockets.upgrade(request, { hub, requestId, naiveZone: config.naiveZone });
         }
         response = request.method === "OPTIONS"
-          ? new Response(null, { status: 204, headers: { allow: METHODS, ...cors.preflight(request, METHODS) } })
+          ? new Response(null, { status: 204, headers: { allow: METHODS } })
           : await answer(request, requestId);
       } catch (error) {
         response = refusalResponse(error, { requestId });
       }
       response.headers.set("x-request-id", requestId);
-      for (const [name, value] of Object.entries(cors.headers(request) ?? {})) response.headers.set(name, value);
+      const shared = request.method === "OPTIONS" ? cors.preflight(request, METHODS) : cors.headers(request);
+      // Appended: an answer may vary with more than its origin.
+      for (const [name, value] of Object.entries(shared ?? {})) response.headers.append(name, value);
       return response;
     },
     async [Symbol.asyncDispose]() {
+      closing = true;
+      bodies.close();
       streams.close();
       await sockets[Symbol.asyncDispose]();
     },

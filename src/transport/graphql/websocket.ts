@@ -8,8 +8,11 @@ import {
   type Context,
   GRAPHQL_TRANSPORT_WS_PROTOCOL,
   makeServer,
+  MessageType,
+  parseMessage,
   type Server,
   type SubscribePayload,
+  type WebSocket as ProtocolSocket,
 } from "graphql-ws";
 import { HubError } from "../../errors.ts";
 import {
@@ -82,7 +85,7 @@ export class Sockets implements AsyncDisposable {
     const { socket, response } = upgradeSocket(request, protocol);
     const connection: SocketConnection = new SocketConnection(socket, {
       protocol: protocol ?? "",
-      opened: (adapter) => this.#server.opened(adapter, { connection, context }),
+      opened: (adapter) => this.#server.opened(ofClient(adapter), { connection, context }),
       gone: () => this.#open.delete(connection),
       failed: (cause) => log.error("A WebSocket failed", { request_id: context.requestId, cause }),
     });
@@ -123,6 +126,29 @@ export class Sockets implements AsyncDisposable {
       return shapeErrors([error], context);
     }
   }
+}
+
+/** What only a server sends. graphql-ws throws at it, which would look like a fault of the hub. */
+const SERVER_MESSAGES: ReadonlySet<MessageType> = new Set([
+  MessageType.ConnectionAck,
+  MessageType.Next,
+  MessageType.Error,
+]);
+
+/** The socket, closed as for any other invalid message when a client sends what only a server may. */
+function ofClient(adapter: ProtocolSocket): ProtocolSocket {
+  return {
+    ...adapter,
+    onMessage: (receive) =>
+      adapter.onMessage(async (data) => {
+        try {
+          await receive(data);
+        } catch (error) {
+          if (!SERVER_MESSAGES.has(parseMessage(data).type)) throw error;
+          await adapter.close(4400, "Only a server sends such a message");
+        }
+      }),
+  };
 }
 
 /** The single results of a subscription; signs of life are the socket's own business. */

@@ -33,13 +33,43 @@ export const SENDER: Sender = { tenant: "default", source: "grpc" };
 /** Path and encoder of a method as ts-proto gives them. */
 export type Method<Response> = Pick<MethodDefinition<never, Response>, "path" | "responseSerialize">;
 
+/** What the status of a passed deadline is to say of a request: grpc-js makes that status without asking its handler. */
+export interface Belated {
+  /** The id the hub gave to the event of the request. */
+  id?: string;
+  /** Whether the same request may be sent again: not one with events whose ids nobody knows. */
+  repeatable: boolean;
+}
+
+/** By the call below the one that a handler is given, which is the one that interceptors see. */
+const belated = new WeakMap<object, Belated>();
+
+function below(call: unknown): object {
+  return (call as { call: object }).call;
+}
+
+/** Whether what a client sent ended inside a message, which grpc-js takes for a good end; the version is pinned. */
+export function endedInsideMessage(call: unknown): boolean {
+  const { decoder } = below(call) as { decoder?: { readState?: number } };
+  if (typeof decoder?.readState !== "number") {
+    throw new Error("Cannot find the decoder of a call: is grpc-js another version?");
+  }
+  return decoder.readState !== 0;
+}
+
+/** What is to be said of a call whose deadline has passed; `undefined` when its handler had not begun. */
+export function belatedOf(callBelow: object): Belated | undefined {
+  return belated.get(callBelow);
+}
+
 /** How to make a unary method of a function. */
 export interface UnaryOptions<Request, Response> {
   /** Without it, the method also answers while the server shuts down. */
   readonly calls?: OpenCalls;
   readonly method: Method<Response>;
   readonly decode: (bytes: Uint8Array) => Request;
-  readonly handle: (request: Request) => Promise<Response>;
+  /** What it puts into `late` is told when the deadline passes before it answers. */
+  readonly handle: (request: Request, late: Belated) => Promise<Response>;
   /** The hub's field errors are those of the message in the field `event`. */
   readonly inEvent?: boolean;
 }
@@ -49,8 +79,14 @@ export function addUnary<Request, Response>(server: Server, options: UnaryOption
   const { calls, method, decode, handle, inEvent } = options;
   const answer = (call: ServerUnaryCall<Decoded<Request>, Response>, callback: sendUnaryData<Response>) => {
     const { request, metadata } = call;
+    // It has its status, which says that nothing was done.
+    if (call.cancelled) return;
     if (!request.ok) return callback(statusOf(request.error, { metadata }));
-    const answering = calls === undefined ? handle(request.message) : calls.answer(() => handle(request.message));
+    const late: Belated = { repeatable: true };
+    belated.set(below(call), late);
+    const answering = calls === undefined
+      ? handle(request.message, late)
+      : calls.answer(() => handle(request.message, late));
     answering.then(
       (response) => callback(null, response),
       (error) => callback(statusOf(error, { metadata, inEvent })),
@@ -87,8 +123,11 @@ export function addDuplexStream<Request>(
     readonly handle: (call: ServerDuplexStream<Decoded<Request>, never>, outlet: Outlet) => void;
   },
 ): void {
-  const answer = (call: ServerDuplexStream<Decoded<Request>, never>) =>
+  const answer = (call: ServerDuplexStream<Decoded<Request>, never>) => {
+    // What of it was not answered may be sent again, but not the whole.
+    belated.set(below(call), { repeatable: false });
     options.handle(call, new Outlet(call as unknown as ServerDuplexStream<unknown, unknown>, options.timing));
+  };
   server.register(options.path, answer, asBytes, safely(options.decode), "bidi");
 }
 

@@ -1,25 +1,19 @@
 /** Between the messages of eventhub.v1 and what the hub speaks. */
 import { formatAmount, formatAverage } from "../../amount.ts";
 import { type FieldError as HubFieldError, type FieldErrorCode, HubError } from "../../errors.ts";
-import { type Event, isEventType } from "../../event.ts";
+import { type Event, isEventType, userIdFault } from "../../event.ts";
 import type { LiveFilter } from "../../feed.ts";
 import * as v1 from "../../gen/eventhub/v1/eventhub.ts";
 import { Timestamp } from "../../gen/google/protobuf/timestamp.ts";
 import type { AggregatesRequest, WindowRow } from "../../hub.ts";
-import {
-  EVENT_TYPES_PER_TENANT_MAX,
-  TIMESTAMP_YEAR_MAX,
-  TIMESTAMP_YEAR_MIN,
-  USER_ID_CODE_POINTS_MAX,
-} from "../../limits.ts";
+import { EVENT_TYPES_PER_TENANT_MAX, TIMESTAMP_YEAR_MAX, TIMESTAMP_YEAR_MIN } from "../../limits.ts";
+import { EVENT_FRAME_BYTES } from "../../page.ts";
 import type { EventFilter } from "../../storage.ts";
 import type { Start } from "../../stream.ts";
-import { parseTimestamp } from "../../timestamp.ts";
+import { parseTimestamp, TIMESTAMP_MAX, TIMESTAMP_MIN } from "../../timestamp.ts";
 import { isTimeZone, type WindowSize } from "../../window.ts";
 
 const NANOS_PER_SECOND = 1_000_000_000;
-const TIMESTAMP_MIN = Date.UTC(TIMESTAMP_YEAR_MIN, 0, 1);
-const TIMESTAMP_MAX = Date.UTC(TIMESTAMP_YEAR_MAX + 1, 0, 1) - 1;
 
 /** What is expected of every google.protobuf.Timestamp. */
 export const TIMESTAMP_RULE =
@@ -93,6 +87,17 @@ export function toEvent(event: Event): v1.Event {
   };
 }
 
+/** A code unit of UTF-16 takes at most three bytes. */
+const TEXT_BYTES_PER_CHARACTER = 3;
+/** A Struct takes at most five and a half times as much as its JSON: `0,` is two bytes there and eleven here. */
+const STRUCT_BYTES_PER_CHARACTER = 5.5;
+
+/** What the message of an event takes at most. */
+export function eventBytes({ userId, properties }: Event): number {
+  return EVENT_FRAME_BYTES + userId.length * TEXT_BYTES_PER_CHARACTER +
+    (properties?.length ?? 0) * STRUCT_BYTES_PER_CHARACTER;
+}
+
 /** The filter of a list. */
 export function toEventFilter(tenant: string, filter: v1.EventFilter | undefined): EventFilter {
   const from = timeOf("filter.from", filter?.from);
@@ -112,11 +117,8 @@ export function toLiveFilter(filter: v1.SubscribeFilter | undefined): LiveFilter
 /** A user to look for, held to the rule of an event's; one that no event can have is a mistake of the caller. */
 function toUserId(field: string, userId: string | undefined): string | undefined {
   if (userId === undefined) return undefined;
-  if (userId === "") throw badField(field, "too_short", "must not be empty");
-  if (/\p{Cc}/u.test(userId)) throw badField(field, "invalid_format", "must not contain control characters");
-  if ([...userId].length > USER_ID_CODE_POINTS_MAX) {
-    throw badField(field, "too_long", `must have at most ${USER_ID_CODE_POINTS_MAX} characters`);
-  }
+  const fault = userIdFault(userId);
+  if (fault !== null) throw badField(field, fault.code, fault.detail);
   return userId;
 }
 

@@ -49,6 +49,7 @@ const FOREIGN: readonly (readonly [words: RegExp, code: ErrorCode])[] = [
   [/^Received message compressed with unsupported/, "unsupported_media_type"],
   [/^Failed to decompress message|^Invalid grpc-timeout|^Received (?:no|a second) request message/, "malformed"],
   [/^Deadline exceeded/, "deadline_exceeded"],
+  [/^The server does not implement the method/, "method_not_allowed"],
 ];
 
 /** A status as grpc-js takes it, from handlers and in events named `error`. */
@@ -60,11 +61,18 @@ export function requestIdOf(metadata: Metadata): string {
   return typeof given === "string" && REQUEST_ID.test(given) ? given : crypto.randomUUID();
 }
 
-/**
- * The status of whatever a handler threw. What is not a `HubError` becomes `internal`, logged once with its cause.
- * `inEvent`: the fields are those of the EventInput in the request's field `event`.
- */
-export function statusOf(error: unknown, options: { metadata: Metadata; inEvent?: boolean }): CallStatus {
+/** What the making of a status needs to know. */
+export interface StatusOptions {
+  /** Of the request. */
+  readonly metadata: Metadata;
+  /** The fields are those of the EventInput in the request's field `event`. */
+  readonly inEvent?: boolean;
+  /** `false` leaves out when to try again. */
+  readonly repeatable?: boolean;
+}
+
+/** The status of whatever a handler threw. What is not a `HubError` becomes `internal`, logged once with its cause. */
+export function statusOf(error: unknown, options: StatusOptions): CallStatus {
   const known = toHubError(error);
   const requestId = requestIdOf(options.metadata);
   if (known.code === "internal") {
@@ -73,7 +81,7 @@ export function statusOf(error: unknown, options: { metadata: Metadata; inEvent?
   const code = STATUS_OF[known.code];
   const violations = violationsOf(known.errors, options.inEvent ?? false);
   const message = sentenceOf(known, violations).toWellFormed().slice(0, GRPC_STATUS_DETAIL_CHARACTERS_MAX);
-  const details = detailsOf(known, { requestId, violations });
+  const details = detailsOf(known, { requestId, violations, repeatable: options.repeatable ?? true });
   const metadata = new Metadata();
   metadata.set(DETAILS_TRAILER, Buffer.from(RichStatus.encode({ code, message, details }).finish()));
   return { name: known.name, code, message, details: message, metadata };
@@ -81,13 +89,17 @@ export function statusOf(error: unknown, options: { metadata: Metadata; inEvent?
 
 /**
  * Gives a status that grpc-js made by itself (an oversized message, a passed deadline) the code and details that the
- * hub's own have; any other is returned as it is.
+ * hub's own have; any other is returned as it is. `late` is what is known of the request when its deadline passes.
  */
-export function withDetails<S extends { code: Status; details: string }>(status: S): S {
+export function withDetails<S extends { code: Status; details: string }>(
+  status: S,
+  late: { readonly id?: string; readonly repeatable?: boolean } = {},
+): S {
   if (status.code === Status.OK) return status;
   const code = FOREIGN.find(([words]) => words.test(status.details))?.[1];
   if (code === undefined) return status;
-  const { code: number, metadata } = statusOf(new HubError(code, status.details), { metadata: new Metadata() });
+  const error = new HubError(code, status.details, { id: late.id });
+  const { code: number, metadata } = statusOf(error, { metadata: new Metadata(), repeatable: late.repeatable });
   return { ...status, code: number, metadata };
 }
 
@@ -115,7 +127,10 @@ function sentenceOf(error: HubError, violations: Violations): string {
   return `${first.description}${more > 0 ? ` (and ${more} more)` : ""}`;
 }
 
-function detailsOf(error: HubError, options: { requestId: string; violations: Violations }): Any[] {
+function detailsOf(
+  error: HubError,
+  options: { requestId: string; violations: Violations; repeatable: boolean },
+): Any[] {
   const metadata = new Map([["request_id", options.requestId]]);
   if (error.id !== undefined) metadata.set("id", error.id);
   if (error.cursor !== undefined) metadata.set("cursor", error.cursor);
@@ -125,7 +140,7 @@ function detailsOf(error: HubError, options: { requestId: string; violations: Vi
     const fieldViolations = options.violations;
     details.push(packed("google.rpc.BadRequest", BadRequest.encode({ fieldViolations }).finish()));
   }
-  if (error.retryAfterSeconds !== undefined) {
+  if (error.retryAfterSeconds !== undefined && options.repeatable) {
     const retryDelay = durationOf(error.retryAfterSeconds);
     details.push(packed("google.rpc.RetryInfo", RetryInfo.encode({ retryDelay }).finish()));
   }

@@ -7,9 +7,11 @@
  */
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import { type FieldError, HubError } from "../../errors.ts";
+import type { FaultBudget } from "../../faults.ts";
 import { FIELDS } from "../../gen/descriptors.ts";
 import {
   BATCH_EVENTS_MAX,
+  BATCH_FIELD_ERRORS_MAX,
   FIELD_ERRORS_MAX,
   GRPC_PROPERTIES_BYTES_MAX,
   PROPERTIES_JSON_BYTES_MAX,
@@ -64,6 +66,7 @@ export function readPublishRequest(bytes: Uint8Array): ReadEvent {
 /** Reads eventhub.v1.PublishBatchRequest. Throws `payload_too_large` at the first event too many. */
 export function readPublishBatchRequest(bytes: Uint8Array): { events: ReadEvent[]; omitStored: boolean } {
   const events: ReadEvent[] = [];
+  const budget = { left: BATCH_FIELD_ERRORS_MAX };
   let omitStored = false;
   readMessage("eventhub.v1.PublishBatchRequest", bytes, (reader, number) => {
     if (number === 2) {
@@ -73,7 +76,7 @@ export function readPublishBatchRequest(bytes: Uint8Array): { events: ReadEvent[
     if (events.length === BATCH_EVENTS_MAX) {
       throw new HubError("payload_too_large", `A batch may hold ${BATCH_EVENTS_MAX} events; none was stored`);
     }
-    events.push(readEvent(reader));
+    events.push(readEvent(reader, budget));
   });
   return { events, omitStored };
 }
@@ -123,17 +126,17 @@ function walk(name: string, reader: BinaryReader, take: (reader: BinaryReader, n
 }
 
 /** Reads an event with its length before it; what is wrong inside ends at its end. */
-function readEvent(reader: BinaryReader): ReadEvent {
+function readEvent(reader: BinaryReader, budget?: FaultBudget): ReadEvent {
   const end = endOf(reader, reader.len);
   try {
-    return readFields(reader, end);
+    return readFields(reader, end, budget);
   } catch (error) {
     reader.pos = end;
     return new MalformedEvent(error);
   }
 }
 
-function readFields(reader: BinaryReader, end: number): EventInput {
+function readFields(reader: BinaryReader, end: number, budget: FaultBudget = { left: FIELD_ERRORS_MAX }): EventInput {
   // All members from the start: objects of one shape are quicker for everybody behind.
   const input: EventInput = {
     id: undefined,
@@ -166,7 +169,14 @@ function readFields(reader: BinaryReader, end: number): EventInput {
         input.properties = readProperties(reader, end);
         break;
       default:
-        refuse(reader, tag, ++refused <= FIELD_ERRORS_MAX ? input : null);
+        // As the hub tells them: what nobody is told need not be kept.
+        if (refused > 0 && (refused >= FIELD_ERRORS_MAX || budget.left <= 0)) {
+          refuse(reader, tag, null);
+          break;
+        }
+        refused += 1;
+        budget.left -= 1;
+        refuse(reader, tag, input);
     }
   }
   if (reader.pos !== end) throw new RangeError("premature EOF");

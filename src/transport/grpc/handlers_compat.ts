@@ -23,14 +23,14 @@ export function addCompat(server: Server, { hub, calls, timing }: Services): voi
     calls,
     method: methods.sendEvent,
     decode: readEventRequest,
-    handle: async ({ userId, eventType, amount, timestamp }) => {
+    handle: async ({ userId, eventType, amount, timestamp }, late) => {
       const input = {
         user_id: userId,
         event_type: eventType,
         amount,
         timestamp: timestamp === "" ? undefined : timestamp,
       };
-      const { id } = await hub.publish(input, SENDER);
+      const { id } = await hub.publish(input, SENDER, (given) => late.id = given);
       return { eventId: id, status: "success", message: "The event is stored." };
     },
   });

@@ -2,7 +2,6 @@
 import type { Server } from "@grpc/grpc-js";
 import * as v1 from "../../gen/eventhub/v1/eventhub.ts";
 import type { HubApi, IngestResult } from "../../hub.ts";
-import { GRPC_ANSWER_FIELD_ERRORS_MAX } from "../../limits.ts";
 import { addUnary, SENDER, type Services } from "./calls.ts";
 import { toFieldError } from "./convert.ts";
 import { MalformedEvent, type ReadEvent, readPublishBatchRequest, readPublishRequest } from "./event_reader.ts";
@@ -27,16 +26,19 @@ export function addPublish(server: Server, { hub, calls }: Pick<Services, "hub" 
     method: methods.publish,
     decode: readPublishRequest,
     inEvent: true,
-    handle: async (event): Promise<v1.PublishResponse> => {
+    handle: async (event, late): Promise<v1.PublishResponse> => {
       if (event instanceof MalformedEvent) throw event.error;
-      return await hub.publish(event, SENDER);
+      return await hub.publish(event, SENDER, (id) => late.id = id);
     },
   });
   addUnary(server, {
     calls,
     method: methods.publishBatch,
     decode: readPublishBatchRequest,
-    handle: async ({ events, omitStored }) => batchResponse(await ingest(hub, events), omitStored),
+    handle: async ({ events, omitStored }, late) => {
+      late.repeatable = events.every((event) => event instanceof MalformedEvent || event.id !== undefined);
+      return batchResponse(await ingest(hub, events), omitStored);
+    },
   });
 }
 
@@ -60,7 +62,6 @@ export function toResult(outcome: Outcome): Pick<v1.EventResult, "id" | "status"
 
 function batchResponse(outcomes: readonly Outcome[], omitStored: boolean): v1.PublishBatchResponse {
   const response: v1.PublishBatchResponse = { accepted: 0, duplicates: 0, rejected: 0, retryable: 0, results: [] };
-  let errorsLeft = GRPC_ANSWER_FIELD_ERRORS_MAX;
   outcomes.forEach((outcome, index) => {
     const status = outcome instanceof MalformedEvent ? "malformed" : outcome.status;
     if (status === "stored") response.accepted++;
@@ -68,10 +69,7 @@ function batchResponse(outcomes: readonly Outcome[], omitStored: boolean): v1.Pu
     else if (status === "unavailable") response.retryable++;
     else response.rejected++;
     if (omitStored && status === "stored") return;
-    const result = { index, ...toResult(outcome) };
-    if (errorsLeft <= 0) result.errors.splice(1);
-    errorsLeft -= result.errors.length;
-    response.results.push(result);
+    response.results.push({ index, ...toResult(outcome) });
   });
   return response;
 }

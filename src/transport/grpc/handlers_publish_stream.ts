@@ -3,7 +3,7 @@ import type { Server, ServerDuplexStream } from "@grpc/grpc-js";
 import { type FieldError, HubError, toHubError } from "../../errors.ts";
 import * as v1 from "../../gen/eventhub/v1/eventhub.ts";
 import { GRPC_UNANSWERED_BYTES_MAX, GRPC_UNANSWERED_EVENTS_MAX } from "../../limits.ts";
-import { addDuplexStream, type Services } from "./calls.ts";
+import { addDuplexStream, endedInsideMessage, type Services } from "./calls.ts";
 import { toRequestError } from "./convert.ts";
 import type { Decoded } from "./decode.ts";
 import { durationOf } from "./errors.ts";
@@ -49,6 +49,7 @@ class PublishStream {
     this.#services = options.services;
     call.on("data", (decoded: Decoded<StreamedEvent>) => this.#receive(decoded));
     call.on("end", () => {
+      if (endedInsideMessage(call)) return this.#finish(new HubError("malformed", "The stream ended inside a message"));
       this.#halfClosed = true;
       this.#arrived.resolve();
     });

@@ -2,11 +2,11 @@
 import type { Server } from "@grpc/grpc-js";
 import * as v1 from "../../gen/eventhub/v1/eventhub.ts";
 import { namingCursor } from "../../errors.ts";
-import type { HubApi, ListedEvents } from "../../hub.ts";
-import { GRPC_ANSWER_BYTES_MAX, PAGE_EVENTS_DEFAULT } from "../../limits.ts";
+import { PAGE_EVENTS_DEFAULT } from "../../limits.ts";
 import { addUnary, SENDER, type Services } from "./calls.ts";
 import {
   badField,
+  eventBytes,
   toAggregateRow,
   toAggregatesRequest,
   toEvent,
@@ -20,12 +20,6 @@ const methods = v1.EventHubServiceService;
 const readGetEventRequest = strictly("eventhub.v1.GetEventRequest", v1.GetEventRequest);
 const readListEventsRequest = strictly("eventhub.v1.ListEventsRequest", v1.ListEventsRequest);
 const readQueryAggregatesRequest = strictly("eventhub.v1.QueryAggregatesRequest", v1.QueryAggregatesRequest);
-/** What an event takes at most beside the user's id and its properties. */
-const EVENT_FRAME_BYTES = 300;
-/** A code unit of UTF-16 takes at most three bytes. */
-const TEXT_BYTES_PER_CHARACTER = 3;
-/** JSON takes at most five and a half times as much as a Struct: `0,` is two bytes there and eleven here. */
-const STRUCT_BYTES_PER_CHARACTER = 5.5;
 
 /** Adds the methods that ask. */
 export function addQuery(server: Server, { hub, calls }: Pick<Services, "hub" | "calls">): void {
@@ -45,7 +39,10 @@ export function addQuery(server: Server, { hub, calls }: Pick<Services, "hub" | 
     decode: readListEventsRequest,
     handle: async (request) => {
       const streamCursor = await hub.streamHead(tenant);
-      const { events, nextCursor } = await listWithin(GRPC_ANSWER_BYTES_MAX, hub, request);
+      const filter = toEventFilter(tenant, request.filter);
+      const { limit = PAGE_EVENTS_DEFAULT, cursor } = request;
+      const page = { limit, order: toOrder(request.order), cursor, bytesOf: eventBytes };
+      const { events, nextCursor } = await namingCursor("cursor", hub.list(filter, page));
       return { events: events.map(toEvent), nextCursor: nextCursor ?? undefined, streamCursor };
     },
   });
@@ -63,24 +60,4 @@ export function addQuery(server: Server, { hub, calls }: Pick<Services, "hub" | 
       };
     },
   });
-}
-
-/** A page whose message stays within `bytes`: one that would not is asked for again, shorter. */
-async function listWithin(
-  bytes: number,
-  hub: Pick<HubApi, "list">,
-  request: v1.ListEventsRequest,
-): Promise<ListedEvents> {
-  const filter = toEventFilter(SENDER.tenant, request.filter);
-  const { cursor } = request;
-  const order = toOrder(request.order);
-  const limit = request.limit ?? PAGE_EVENTS_DEFAULT;
-  const page = await namingCursor("cursor", hub.list(filter, { limit, order, cursor }));
-  let left = bytes;
-  const fitting = page.events.findIndex(({ userId, properties }) => {
-    left -= EVENT_FRAME_BYTES + userId.length * TEXT_BYTES_PER_CHARACTER +
-      (properties?.length ?? 0) * STRUCT_BYTES_PER_CHARACTER;
-    return left < 0;
-  });
-  return fitting < 0 ? page : await hub.list(filter, { limit: fitting, order, cursor });
 }

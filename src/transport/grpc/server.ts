@@ -13,7 +13,7 @@ import {
   GRPC_MESSAGE_BYTES_MAX,
   SUBSCRIBER_STALL_MS,
 } from "../../limits.ts";
-import { OpenCalls, type Services, type Timing } from "./calls.ts";
+import { belatedOf, OpenCalls, type Services, type Timing } from "./calls.ts";
 import { withDetails } from "./errors.ts";
 import { addCompat } from "./handlers_compat.ts";
 import { addPublish } from "./handlers_publish.ts";
@@ -60,6 +60,7 @@ export async function startGrpc(options: GrpcOptions): Promise<GrpcServer> {
     "grpc.max_connection_idle_ms": GRPC_CONNECTION_IDLE_MS,
     interceptors: [completeStatuses],
   });
+  detailUnknownMethods(server);
   const services: Services = {
     hub,
     config,
@@ -87,12 +88,21 @@ export async function startGrpc(options: GrpcOptions): Promise<GrpcServer> {
   return { port, [Symbol.asyncDispose]: () => closing ??= close() };
 }
 
+type ServerStatus = Parameters<typeof withDetails>[0];
+
 /** Gives the statuses that grpc-js makes by itself the details of ours. */
 const completeStatuses: ServerInterceptor = (_method, call) => {
   const sendStatus = call.sendStatus.bind(call);
-  call.sendStatus = (status) => sendStatus(withDetails(status));
+  call.sendStatus = (status) => sendStatus(withDetails(status, belatedOf(call)));
   return call as ReturnType<ServerInterceptor>;
 };
+
+/** A method that does not exist is answered without asking interceptors; the version is pinned, and a test looks at it. */
+function detailUnknownMethods(server: Server): void {
+  const inner = server as unknown as { _respondWithError(error: ServerStatus, ...rest: unknown[]): void };
+  const respond = inner._respondWithError.bind(server);
+  inner._respondWithError = (error, ...rest) => respond(withDetails(error), ...rest);
+}
 
 function listen(server: Server, { host, grpcPort }: Config): Promise<number> {
   const address = `${host.includes(":") ? `[${host}]` : host}:${grpcPort}`;

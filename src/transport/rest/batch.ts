@@ -1,7 +1,8 @@
 /** Batches on the wire: from a body to the inputs of the hub, and from their results to the answer. */
 import { type FieldError, HubError } from "../../errors.ts";
+import { type FaultBudget, pointerToken } from "../../faults.ts";
 import type { IngestResult } from "../../hub.ts";
-import { BATCH_EVENTS_MAX, NDJSON_LINE_BYTES_MAX } from "../../limits.ts";
+import { BATCH_EVENTS_MAX, BATCH_FIELD_ERRORS_MAX, NDJSON_LINE_BYTES_MAX } from "../../limits.ts";
 import { decodeUtf8, jsonFault, parseJson } from "../body.ts";
 import { fromStructured, type MappedEvent } from "./cloud_event.ts";
 
@@ -29,7 +30,7 @@ export interface Batch {
 }
 
 /** The faults that an event would have, without storing it. */
-export type FindFaults = (input: unknown) => readonly FieldError[];
+export type FindFaults = (input: unknown, budget: FaultBudget) => readonly FieldError[];
 
 const PENDING = { status: "pending" } as const;
 const asItIs = (_input: number, error: FieldError): FieldError => error;
@@ -81,8 +82,11 @@ function eventsOf(body: unknown): readonly unknown[] {
       errors.push({ pointer: "/events", code: "invalid_type", detail: "events must be an array" });
     }
     for (const name of others.slice(0, 8)) {
-      const pointer = "/" + name.slice(0, 64).toWellFormed().replaceAll("~", "~0").replaceAll("/", "~1");
-      errors.push({ pointer, code: "unknown_field", detail: "A batch has the member events only" });
+      errors.push({
+        pointer: "/" + pointerToken(name),
+        code: "unknown_field",
+        detail: "A batch has the member events only",
+      });
     }
   }
   throw new HubError("invalid_argument", errors[0]!.detail, { errors });
@@ -178,14 +182,15 @@ function decodeCloudEvents(body: unknown, findFaults: FindFaults): Batch {
     throw new HubError("invalid_argument", "A batch of CloudEvents must be an array", { errors });
   }
   const mapped: MappedEvent[] = [];
+  const budget = { left: BATCH_FIELD_ERRORS_MAX };
   const results = checkCount(body).map((element): BatchResult => {
-    const event = fromStructured(element);
+    const event = fromStructured(element, budget);
     if (event.errors.length === 0) {
       mapped.push(event);
       return PENDING;
     }
     const id = typeof event.input?.id === "string" ? event.input.id.toWellFormed() : null;
-    return { status: "invalid", id, errors: allFaults(event, findFaults) };
+    return { status: "invalid", id, errors: allFaults(event, findFaults, budget) };
   });
   return {
     inputs: mapped.map(({ input }) => input),
@@ -196,7 +201,7 @@ function decodeCloudEvents(body: unknown, findFaults: FindFaults): Batch {
 }
 
 /** Everything that is wrong with a CloudEvent that cannot be taken: with its attributes, and with the event in it. */
-export function allFaults(event: MappedEvent, findFaults: FindFaults): readonly FieldError[] {
-  if (event.input === null) return event.errors;
-  return [...event.errors, ...findFaults(event.input).map(event.locate)];
+function allFaults(event: MappedEvent, findFaults: FindFaults, budget: FaultBudget): readonly FieldError[] {
+  if (event.input === null || budget.left <= 0) return event.errors;
+  return [...event.errors, ...findFaults(event.input, budget).map(event.locate)];
 }

@@ -4,7 +4,7 @@
  * percent-encoded.
  */
 import { type FieldError, HubError } from "../../errors.ts";
-import { FIELD_ERRORS_MAX } from "../../limits.ts";
+import { type FaultBudget, Faults, pointerToken } from "../../faults.ts";
 
 /**
  * What an event becomes before it is parsed: the members of the REST contract (`null` when it is no object), and what
@@ -28,19 +28,19 @@ const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json\s*(?:;|$)/i;
 const DATA_MEMBERS = ["user_id", "amount", "properties"];
 const SHOWN_NAME_CHARACTERS = 64;
 
-/** Reads a CloudEvent of the JSON format (structured mode, and each element of a batch). */
-export function fromStructured(value: unknown): MappedEvent {
+/** Reads a CloudEvent of the JSON format (structured mode, and each element of a batch, whose faults have a budget). */
+export function fromStructured(value: unknown, budget?: FaultBudget): MappedEvent {
   if (!isObject(value)) {
     const error: FieldError = { pointer: "", code: "invalid_type", detail: "A CloudEvent must be a JSON object" };
     return { input: null, errors: [error], locate: (each) => each };
   }
   const { data, data_base64, ...attributes } = value;
-  const place: Place = (attribute) => ({ pointer: "/" + escapePointer(attribute) });
-  const errors: FieldError[] = [];
+  const place: Place = (attribute) => ({ pointer: "/" + pointerToken(attribute) });
+  const faults = new Faults(budget);
   if (isPresent(data_base64)) {
-    errors.push({ ...place("data_base64"), code: "unknown_field", detail: "send the data as JSON in data" });
+    faults.push({ ...place("data_base64"), code: "unknown_field", detail: "send the data as JSON in data" });
   }
-  return map({ attributes, data, place, dataPointer: "/data", errors });
+  return map({ attributes, data, place, dataPointer: "/data", faults });
 }
 
 /** Reads a CloudEvent in binary mode: attributes in `ce-*` headers, data in the body. */
@@ -50,7 +50,7 @@ export function fromBinary(headers: Headers, data: unknown): MappedEvent {
     if (name.startsWith("ce-")) attributes[name.slice(3)] = decodeHeader(name, value);
   }
   const place: Place = (attribute) => ({ parameter: `ce-${attribute}` });
-  return map({ attributes, data, place, dataPointer: "", errors: [] });
+  return map({ attributes, data, place, dataPointer: "", faults: new Faults() });
 }
 
 /** Whether a request is a CloudEvent in binary mode: it has the header that each must have, or the next important. */
@@ -63,20 +63,20 @@ function map(cloudEvent: {
   data: unknown;
   place: Place;
   dataPointer: string;
-  errors: FieldError[];
+  faults: Faults;
 }): MappedEvent {
-  const { attributes, data, place, dataPointer, errors } = cloudEvent;
-  checkAttributes(attributes, place, errors);
-  const members = readData(data, dataPointer, errors);
+  const { attributes, data, place, dataPointer, faults } = cloudEvent;
+  checkAttributes(attributes, place, faults);
+  const members = readData(data, dataPointer, faults);
   const own = isPresent(members.user_id);
-  const context = contextOf(attributes, { subject: own, place, errors });
+  const context = contextOf(attributes, { subject: own, place, faults });
   const input: Record<string, unknown> = {
     id: attributes.id,
     event_type: attributes.type,
     user_id: own ? members.user_id : attributes.subject,
     timestamp: attributes.time,
     amount: members.amount,
-    properties: withContext(members.properties, context, { dataPointer, errors }),
+    properties: withContext(members.properties, context, { dataPointer, faults }),
   };
   const locate = (error: FieldError): FieldError => {
     const { pointer = "" } = error;
@@ -90,40 +90,40 @@ function map(cloudEvent: {
     }
     return { ...error, pointer: dataPointer + pointer };
   };
-  return { input, errors, locate };
+  return { input, errors: faults.errors ?? [], locate };
 }
 
 /** Section "Required attributes". `type` is left to the rules of `event_type`, texts to {@link contextOf}. */
-function checkAttributes(attributes: Members, place: Place, errors: FieldError[]): void {
+function checkAttributes(attributes: Members, place: Place, faults: Faults): void {
   const { specversion, id, source, datacontenttype } = attributes;
   if (!isPresent(specversion)) {
-    errors.push({ ...place("specversion"), code: "required", detail: "specversion is required" });
+    faults.push({ ...place("specversion"), code: "required", detail: "specversion is required" });
   } else if (specversion !== "1.0") {
-    errors.push({ ...place("specversion"), code: "invalid_value", detail: 'specversion must be "1.0"' });
+    faults.push({ ...place("specversion"), code: "invalid_value", detail: 'specversion must be "1.0"' });
   }
-  if (!isPresent(id)) errors.push({ ...place("id"), code: "required", detail: "id is required" });
+  if (!isPresent(id)) faults.push({ ...place("id"), code: "required", detail: "id is required" });
   if (!isPresent(source)) {
-    errors.push({ ...place("source"), code: "required", detail: "source is required" });
+    faults.push({ ...place("source"), code: "required", detail: "source is required" });
   } else if (typeof source === "string" && (source === "" || /[\s\p{Cc}]/u.test(source))) {
-    errors.push({ ...place("source"), code: "invalid_format", detail: "source must be a URI reference" });
+    faults.push({ ...place("source"), code: "invalid_format", detail: "source must be a URI reference" });
   }
   if (isPresent(datacontenttype) && !(typeof datacontenttype === "string" && JSON_TYPE.test(datacontenttype))) {
-    errors.push({ ...place("datacontenttype"), code: "invalid_value", detail: "data must be application/json" });
+    faults.push({ ...place("datacontenttype"), code: "invalid_value", detail: "data must be application/json" });
   }
 }
 
-function readData(data: unknown, dataPointer: string, errors: FieldError[]): Members {
+function readData(data: unknown, dataPointer: string, faults: Faults): Members {
   if (!isPresent(data)) return {};
   if (!isObject(data)) {
-    errors.push({ pointer: dataPointer, code: "invalid_type", detail: "data must be a JSON object" });
+    faults.push({ pointer: dataPointer, code: "invalid_type", detail: "data must be a JSON object" });
     return {};
   }
   for (const name of Object.keys(data)) {
-    if (errors.length >= FIELD_ERRORS_MAX) break;
+    if (faults.full) break;
     if (DATA_MEMBERS.includes(name)) continue;
     const shown = JSON.stringify(name.slice(0, SHOWN_NAME_CHARACTERS).toWellFormed());
     const detail = `data has no member ${shown}: it has ${DATA_MEMBERS.join(", ")}; put it in properties`;
-    errors.push({ pointer: `${dataPointer}/${escapePointer(name)}`, code: "unknown_field", detail });
+    faults.push({ pointer: `${dataPointer}/${pointerToken(name)}`, code: "unknown_field", detail });
   }
   return data;
 }
@@ -131,28 +131,28 @@ function readData(data: unknown, dataPointer: string, errors: FieldError[]): Mem
 /** What has no place in an event of its own: source, schema, extensions, and a subject that is not the user. */
 function contextOf(
   attributes: Members,
-  options: { subject: boolean; place: Place; errors: FieldError[] },
+  options: { subject: boolean; place: Place; faults: Faults },
 ): Members {
-  const { subject, place, errors } = options;
+  const { subject, place, faults } = options;
   const kept = subject ? ["source", "dataschema", "subject"] : ["source", "dataschema"];
   const context: Members = {};
   for (const [name, value] of Object.entries(attributes)) {
-    if (errors.length >= FIELD_ERRORS_MAX) break;
+    if (faults.full) break;
     if (!isPresent(value)) continue;
     if (kept.includes(name)) {
       if (typeof value === "string") context[name] = value;
-      else errors.push({ ...place(name), code: "invalid_type", detail: `${name} must be a string` });
+      else faults.push({ ...place(name), code: "invalid_type", detail: `${name} must be a string` });
       continue;
     }
     if (ATTRIBUTES.has(name)) continue;
     if (!EXTENSION_NAME.test(name)) {
       const detail = "an extension must be named with small letters and digits only";
-      errors.push({ ...place(name.slice(0, SHOWN_NAME_CHARACTERS)), code: "unknown_field", detail });
+      faults.push({ ...place(name.slice(0, SHOWN_NAME_CHARACTERS)), code: "unknown_field", detail });
     } else if (typeof value === "string" || typeof value === "boolean" || Number.isInteger(value)) {
       context[name] = value;
     } else {
       const detail = "an extension must be a string, an integer or a boolean";
-      errors.push({ ...place(name), code: "invalid_type", detail });
+      faults.push({ ...place(name), code: "invalid_type", detail });
     }
   }
   return context;
@@ -161,13 +161,13 @@ function contextOf(
 function withContext(
   properties: unknown,
   context: Members,
-  { dataPointer, errors }: { dataPointer: string; errors: FieldError[] },
+  { dataPointer, faults }: { dataPointer: string; faults: Faults },
 ): unknown {
   if (!isPresent(properties)) return { ce: context };
   if (!isObject(properties)) return properties;
   if (Object.hasOwn(properties, "ce")) {
     const detail = "properties.ce is where the attributes of the CloudEvent go";
-    errors.push({ pointer: `${dataPointer}/properties/ce`, code: "invalid_value", detail });
+    faults.push({ pointer: `${dataPointer}/properties/ce`, code: "invalid_value", detail });
   }
   return { ...properties, ce: context };
 }
@@ -197,9 +197,4 @@ function isPresent(value: unknown): boolean {
 
 function isObject(value: unknown): value is Members {
   return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-/** A name as a part of a JSON pointer, RFC 6901, section 3. */
-function escapePointer(name: string): string {
-  return name.toWellFormed().replaceAll("~", "~0").replaceAll("/", "~1");
 }

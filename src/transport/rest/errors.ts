@@ -1,6 +1,7 @@
 /** Errors on the wire: problem details (RFC 9457), one table from code to status. */
 import { getLogger } from "@logtape/logtape";
 import { type ErrorCode, type HubError, toHubError } from "../../errors.ts";
+import { shown } from "../target.ts";
 import { type Exchange, PROBLEM_TYPE } from "./exchange.ts";
 
 const log = getLogger(["eventhub", "rest"]);
@@ -48,7 +49,7 @@ export function problemOf(exchange: Exchange, error: { code: ErrorCode; message:
     title,
     status,
     detail: error.message,
-    instance: exchange.path,
+    instance: shown(exchange.path),
     code: error.code,
     request_id: exchange.requestId,
   };
@@ -72,8 +73,8 @@ export function answerError(
   const error = toHubError(thrown);
   if (error.code === "internal") {
     log.error("A request failed: {method} {path}", {
-      method: exchange.request.method,
-      path: exchange.path,
+      method: shown(exchange.request.method),
+      path: shown(exchange.path),
       request_id: exchange.requestId,
       cause: error.cause ?? error,
     });

@@ -1,5 +1,6 @@
 /** One HTTP request, and what every answer to it carries. */
 import { requestIdOf } from "../request_id.ts";
+import { pathOf, queryOf } from "../target.ts";
 
 /** The media type of answers, unless one of these is named. */
 export const JSON_TYPE = "application/json";
@@ -34,17 +35,12 @@ export class Exchange {
 
   /** The path as it was sent, still percent-encoded. */
   get path(): string {
-    const { url } = this.request;
-    const start = pathStart(url);
-    const end = url.indexOf("?", start);
-    return end < 0 ? url.slice(start) : url.slice(start, end);
+    return pathOf(this.request.url);
   }
 
   /** What stands behind the question mark, still percent-encoded. */
   get query(): string {
-    const { url } = this.request;
-    const mark = url.indexOf("?", pathStart(url));
-    return mark < 0 ? "" : url.slice(mark + 1);
+    return queryOf(this.request.url);
   }
 
   /** An answer of JSON text unless the options say otherwise. */
@@ -59,9 +55,4 @@ export class Exchange {
     for (const name in this.#shared) headers.append(name, this.#shared[name]!);
     return response;
   }
-}
-
-function pathStart(url: string): number {
-  const start = url.indexOf("/", url.indexOf("://") + 3);
-  return start < 0 ? url.length : start;
 }

@@ -1,7 +1,9 @@
 /** Metrics out: windows of the past, windows as they change, and recounts of both. */
-import { type FieldError, HubError } from "../../errors.ts";
+import { Faults, pointerToken } from "../../faults.ts";
 import { AGGREGATE_ROWS_MAX, EVENT_BODY_BYTES_MAX } from "../../limits.ts";
+import { refused } from "../../outcome.ts";
 import type { EventRange, RecountReport } from "../../storage.ts";
+import { TIMESTAMP_MAX } from "../../timestamp.ts";
 import { parseJson } from "../body.ts";
 import { aggregatesJson, recountJson } from "./convert.ts";
 import { aggregatesCsv, CSV_CONTENT_TYPE } from "./csv.ts";
@@ -11,9 +13,6 @@ import { checkRange, readTime } from "./parameters.ts";
 import { readQuery } from "./query.ts";
 import { type Operation, type RestContext, type Route, TENANT } from "./route.ts";
 import { STREAM_HEADERS, streamRows } from "./sse.ts";
-
-/** The end of the year 9999, the last one an event can have. */
-const END_OF_TIME = Date.UTC(10_000, 0, 1);
 
 /** The routes that give and check metrics. */
 export function aggregateRoutes(context: RestContext): Route[] {
@@ -121,26 +120,25 @@ async function streamAggregates({ hub, parameters }: RestContext, exchange: Exch
 
 function readRange(body: unknown, naiveZone: string): EventRange {
   if (typeof body !== "object" || body === null || Array.isArray(body)) {
-    const error: FieldError = { pointer: "", code: "invalid_type", detail: "A range must be a JSON object" };
-    throw new HubError("invalid_argument", error.detail, { errors: [error] });
+    throw refused([{ pointer: "", code: "invalid_type", detail: "A range must be a JSON object" }]);
   }
-  const errors: FieldError[] = [];
-  const range = { tenant: TENANT, from: 0, to: END_OF_TIME };
+  const faults = new Faults();
+  const range = { tenant: TENANT, from: 0, to: TIMESTAMP_MAX + 1 };
   for (const [name, value] of Object.entries(body)) {
-    const pointer = "/" + name.slice(0, 64).toWellFormed().replaceAll("~", "~0").replaceAll("/", "~1");
+    const pointer = "/" + pointerToken(name);
     if (name !== "from" && name !== "to") {
-      errors.push({ pointer, code: "unknown_field", detail: "A range has the members from and to" });
+      faults.add(pointer, "unknown_field", "A range has the members from and to");
     } else if (typeof value === "string") {
       const reading = readTime(value, naiveZone);
       if (reading.ok) range[name] = reading.value;
-      else errors.push({ pointer, code: reading.code, detail: reading.detail });
+      else faults.add(pointer, reading.code, reading.detail);
     } else if (value !== null) {
-      errors.push({ pointer, code: "invalid_type", detail: `${name} must be a string, an RFC 3339 time` });
+      faults.add(pointer, "invalid_type", `${name} must be a string, an RFC 3339 time`);
     }
   }
-  if (errors.length === 0 && range.from >= range.to) {
-    errors.push({ pointer: "/from", code: "out_of_range", detail: "must be earlier than `to`" });
+  if (faults.errors === null && range.from >= range.to) {
+    faults.add("/from", "out_of_range", "must be earlier than `to`");
   }
-  if (errors.length === 0) return range;
-  throw new HubError("invalid_argument", `${errors[0]!.pointer}: ${errors[0]!.detail}`, { errors });
+  if (faults.errors === null) return range;
+  throw refused(faults.errors);
 }

@@ -99,7 +99,8 @@ function nextPage(exchange: Exchange, cursor: string): string {
 async function getEvent({ hub, parameters }: RestContext, exchange: Exchange): Promise<Response> {
   negotiate(exchange.request.headers, [JSON_TYPE]);
   readQuery(exchange.query, parameters.none);
-  const id = decodeId(exchange.path.slice("/events/".length));
+  // Behind the second slash: what stands before it may be percent-encoded too.
+  const id = decodeId(exchange.path.slice(exchange.path.indexOf("/", 1) + 1));
   return exchange.answer(eventJson(await hub.get(TENANT, id)));
 }
 

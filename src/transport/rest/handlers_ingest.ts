@@ -1,7 +1,9 @@
 /** Events in: one, or a batch. */
 import { type FieldError, HubError } from "../../errors.ts";
 import { type ParseContext, parseEvent } from "../../event.ts";
+import type { FaultBudget } from "../../faults.ts";
 import { BATCH_BODY_BYTES_MAX, BATCH_EVENTS_MAX, EVENT_BODY_BYTES_MAX } from "../../limits.ts";
+import { refused } from "../../outcome.ts";
 import { BATCH_TYPES, decodeBatch, settle } from "./batch.ts";
 import { answerBatch } from "./batch_answer.ts";
 import { parseJson } from "../body.ts";
@@ -109,7 +111,7 @@ async function publishBatch(context: RestContext, exchange: Exchange): Promise<R
   const { verbose = true } = readQuery(exchange.query, parameters.batch);
   const type = mediaTypeOf(request.headers, BATCH_TYPES);
   const bytes = await bodies.read(request, BATCH_BODY_BYTES_MAX);
-  const batch = decodeBatch(bytes, { type, findFaults: (input) => faultsOf(input, context) });
+  const batch = decodeBatch(bytes, { type, findFaults: (input, budget) => faultsOf(input, context, budget) });
   if (batch.inputs.length > 0) settle(batch, await hub.publishBatch(batch.inputs, SENDER));
   return answerBatch(exchange, batch, { verbose });
 }
@@ -147,24 +149,18 @@ function withKey(candidate: Candidate, header: string | null): Candidate {
 
 async function publishMapped(context: RestContext, { input, errors, locate }: Candidate) {
   if (errors.length > 0) {
-    throw faulty("invalid_argument", input === null ? errors : [...errors, ...faultsOf(input, context).map(locate)]);
+    throw refused(input === null ? errors : [...errors, ...faultsOf(input, context).map(locate)]);
   }
   try {
     return await context.hub.publish(input, SENDER);
   } catch (error) {
     if (!(error instanceof HubError) || error.errors.length === 0) throw error;
-    throw faulty(error.code, error.errors.map(locate));
+    throw refused(error.errors.map(locate), error.code);
   }
 }
 
-function faulty(code: HubError["code"], errors: readonly FieldError[]): HubError {
-  const [first] = errors;
-  const more = errors.length > 1 ? ` (and ${errors.length - 1} more)` : "";
-  return new HubError(code, `${first?.pointer ?? first?.parameter}: ${first?.detail}${more}`, { errors });
-}
-
 /** What is wrong with an event that will not be stored anyway, so that its sender learns everything at once. */
-function faultsOf(input: unknown, { config }: RestContext): readonly FieldError[] {
+function faultsOf(input: unknown, { config }: RestContext, faultBudget?: FaultBudget): readonly FieldError[] {
   const now = Date.now();
   const context: ParseContext = {
     ...SENDER,
@@ -173,6 +169,7 @@ function faultsOf(input: unknown, { config }: RestContext): readonly FieldError[
     maxFutureMs: config.maxFutureMs,
     oldest: config.retentionMs === null ? null : now - config.retentionMs,
     newId: () => "",
+    faultBudget,
   };
   const parsed = parseEvent(input, context);
   return parsed.ok ? [] : parsed.errors;

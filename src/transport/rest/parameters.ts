@@ -1,5 +1,6 @@
 /** The query parameters of the REST contract. */
 import type { FieldError } from "../../errors.ts";
+import { userIdFault } from "../../event.ts";
 import {
   CURSOR_CHARACTERS_MAX,
   EVENT_TYPE_CHARACTERS_MAX,
@@ -14,7 +15,6 @@ import { once, type Parameter, type Reading, repeated } from "./query.ts";
 
 const EVENT_TYPE_PATTERN = `^[A-Za-z][A-Za-z0-9_.:-]{0,${EVENT_TYPE_CHARACTERS_MAX - 1}}$`;
 const EVENT_TYPE = new RegExp(EVENT_TYPE_PATTERN);
-const CONTROL_CHARACTER = /\p{Cc}/u;
 /** A live cursor never begins like a date. */
 const TIME_LIKE = /^\d{4}-\d\d-\d\d/;
 
@@ -24,14 +24,8 @@ const user_id = once(
   "Only events of this user",
   { type: "string", minLength: 1, maxLength: USER_ID_CODE_POINTS_MAX },
   (text) => {
-    if (text === "") return { ok: false, code: "too_short", detail: "must not be empty" };
-    if (CONTROL_CHARACTER.test(text)) {
-      return { ok: false, code: "invalid_format", detail: "must not contain control characters" };
-    }
-    if ([...text].length > USER_ID_CODE_POINTS_MAX) {
-      return { ok: false, code: "too_long", detail: `must have at most ${USER_ID_CODE_POINTS_MAX} characters` };
-    }
-    return good(text);
+    const fault = userIdFault(text);
+    return fault === null ? good(text) : { ok: false, ...fault };
   },
 );
 

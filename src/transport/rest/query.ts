@@ -1,6 +1,7 @@
 /** Query parameters: declared once, as what reads them and what documents them. */
-import { type FieldError, type FieldErrorCode, HubError } from "../../errors.ts";
+import type { FieldError, FieldErrorCode } from "../../errors.ts";
 import { FIELD_ERRORS_MAX } from "../../limits.ts";
+import { refused } from "../../outcome.ts";
 
 /** Characters of an unknown name that an error repeats. */
 const SHOWN_NAME_CHARACTERS = 64;
@@ -90,15 +91,8 @@ export function readQuery<P extends Parameters>(
   }
   const read = values as Values<P>;
   errors.push(...check(read));
-  if (errors.length > 0) throw badQuery(errors.slice(0, FIELD_ERRORS_MAX));
+  if (errors.length > 0) throw refused(errors.slice(0, FIELD_ERRORS_MAX));
   return read;
-}
-
-/** The error of faulty parameters; its message names the first. */
-export function badQuery(errors: readonly FieldError[]): HubError {
-  const [first] = errors;
-  const more = errors.length > 1 ? ` (and ${errors.length - 1} more)` : "";
-  return new HubError("invalid_argument", `${first?.parameter}: ${first?.detail}${more}`, { errors });
 }
 
 function known(parameters: Parameters): string {

@@ -6,6 +6,7 @@ import type { HubApi } from "../../hub.ts";
 import { BodyReader } from "../body.ts";
 import { Cors } from "../cors.ts";
 import { Deadlines } from "../deadlines.ts";
+import { shown } from "../target.ts";
 import { answerError } from "./errors.ts";
 import { Exchange } from "./exchange.ts";
 import { aggregateRoutes } from "./handlers_aggregates.ts";
@@ -35,6 +36,11 @@ export interface RestOptions {
 /** A REST interface. */
 export interface Rest {
   fetch(request: Request, info?: Deno.ServeHandlerInfo): Response | Promise<Response>;
+  /**
+   * Takes no new work but operations, and gives up bodies that are still coming, with an answer; call it before the
+   * server is shut down. Harmless twice.
+   */
+  close(): void;
   /** What is served, for the documentation and its test. */
   readonly routes: readonly Route[];
 }
@@ -42,11 +48,12 @@ export interface Rest {
 /** Makes the REST interface of contract section 2. */
 export function createRest(options: RestOptions): Rest {
   const { hub, config, operations, documents, pages = {}, mounted = {}, observe } = options;
+  const bodies = new BodyReader({ timeoutMs: config.requestTimeoutMs });
   const context: RestContext = {
     hub,
     config,
     operations,
-    bodies: new BodyReader({ timeoutMs: config.requestTimeoutMs }),
+    bodies,
     parameters: declareParameters(config.naiveZone),
   };
   const describe = async () => {
@@ -76,19 +83,33 @@ export function createRest(options: RestOptions): Rest {
     return request.method === "HEAD" ? await withLength(response) : response;
   };
 
+  let closing = false;
+  const whileOpen = (handle: Route["handle"]): Route["handle"] => (exchange) => {
+    if (closing) throw new HubError("unavailable", "The hub is shutting down");
+    return handle(exchange);
+  };
   const app = new Hono();
   const methods = new Methods(routes);
-  const other: Route["handle"] = (exchange) => answerOther(exchange, { methods, cors });
+  // The path that the router saw, with what need not be percent-encoded decoded.
+  const other = (path: string): Route["handle"] => (exchange) => answerOther(exchange, { path, methods, cors });
   for (const [path, serve] of Object.entries(mounted)) app.all(path, ({ req }) => serve(req.raw));
   // A path that is only written to may look like another route's path with a variable part to a reader.
-  for (const path of methods.unreadable) app.get(path, ({ req }) => answer("other", req.raw, other));
+  for (const path of methods.unreadable) app.get(path, ({ req }) => answer("other", req.raw, other(req.path)));
   for (const route of routes) {
     const name = `${route.method} ${route.path}`;
-    const handle = route.method === "GET" ? inTime(deadlines, route) : route.handle;
+    const inTime = route.method === "GET" ? withDeadline(deadlines, route) : route.handle;
+    const handle = route.operation.tag === "operations" ? inTime : whileOpen(inTime);
     app.on(route.method, route.path.replaceAll(/\{(\w+)\}/g, ":$1"), ({ req }) => answer(name, req.raw, handle));
   }
-  app.notFound(({ req }) => answer("other", req.raw, other));
-  return { fetch: (request) => app.fetch(request), routes };
+  app.notFound(({ req }) => answer("other", req.raw, other(req.path)));
+  return {
+    routes,
+    fetch: (request) => app.fetch(request),
+    close: () => {
+      closing = true;
+      bodies.close();
+    },
+  };
 }
 
 /** Hono drops the body of an answer to HEAD; its length stays, as GET would tell it (RFC 9110, section 9.3.2). */
@@ -125,7 +146,7 @@ class Methods {
 }
 
 /** What is written has deadlines of its own, for its body and its commit; what is read gets one here. */
-function inTime(deadlines: Deadlines, route: Route): Route["handle"] {
+function withDeadline(deadlines: Deadlines, route: Route): Route["handle"] {
   return async (exchange) => {
     const handling = Promise.resolve(route.handle(exchange));
     let late = false;
@@ -142,10 +163,13 @@ function inTime(deadlines: Deadlines, route: Route): Route["handle"] {
 }
 
 /** A request that no route takes: another method of a known path, or an unknown path. */
-function answerOther(exchange: Exchange, { methods, cors }: { methods: Methods; cors: Cors }): Response {
-  const { path, request } = exchange;
+function answerOther(exchange: Exchange, options: { path: string; methods: Methods; cors: Cors }): Response {
+  const { path, methods, cors } = options;
+  const { request } = exchange;
   const allowed = methods.of(path);
-  if (allowed === null) return answerError(exchange, new HubError("not_found", `There is nothing at ${path}`));
+  if (allowed === null) {
+    return answerError(exchange, new HubError("not_found", `There is nothing at ${shown(path)}`));
+  }
   const allow = allowed.join(", ");
   if (request.method === "OPTIONS") {
     return new Response(null, {
@@ -153,6 +177,6 @@ function answerOther(exchange: Exchange, { methods, cors }: { methods: Methods; 
       headers: { allow, "x-request-id": exchange.requestId, ...cors.preflight(request, allow) },
     });
   }
-  const error = new HubError("method_not_allowed", `${request.method} is not allowed here, but ${allow}`);
+  const error = new HubError("method_not_allowed", `${shown(request.method)} is not allowed here, but ${allow}`);
   return answerError(exchange, error, { headers: { allow } });
 }

@@ -4,6 +4,7 @@ import { assertRefused } from "../clients.ts";
 import { type Behaviour, listAll, sale, UUID_V7 } from "./behaviour.ts";
 
 const BATCH_EVENTS_MAX = 10_000;
+const BATCH_FIELD_ERRORS_MAX = 4_096;
 
 /** The cases. */
 export const BATCH: readonly Behaviour[] = [
@@ -70,6 +71,20 @@ export const BATCH: readonly Behaviour[] = [
       const { id: _id, ...event } = sale(harness, 0, { amount: "x" });
       const { results } = await client.publishBatch([event]);
       assertEquals(results.map(({ id, status }) => [id, status]), [[null, "invalid"]]);
+    },
+  },
+  {
+    name: "a batch with very many faults tells all of the first events, and the first of each further one",
+    run: async (harness) => {
+      const { client } = harness;
+      const faulty = { id: "a b", eventType: "", properties: { $a: 1, $b: 2 } };
+      const { rejected, results } = await client.publishBatch(Array.from({ length: BATCH_EVENTS_MAX }, () => faulty));
+      assertEquals([rejected, results.length], [BATCH_EVENTS_MAX, BATCH_EVENTS_MAX]);
+      const told = results.map(({ faults }) => faults.length);
+      assertEquals([told[0], told.at(-1)], [6, 1]);
+      const further = told.filter((count) => count === 1).length;
+      const all = told.reduce((sum, count) => sum + count, 0);
+      assertEquals(all - further <= BATCH_FIELD_ERRORS_MAX, true, `${all} faults`);
     },
   },
   {

@@ -90,6 +90,26 @@ export const LIST: readonly Behaviour[] = [
     },
   },
   {
+    name: "a user that no event can have is refused, in a list and in a stream",
+    run: async ({ client }) => {
+      const users = [["", "too_short"], ["a\nb", "invalid_format"], ["c1\u0085", "invalid_format"], [
+        "😀".repeat(257),
+        "too_long",
+      ]] as const;
+      for (const [userId, code] of users) {
+        const follow = async () => {
+          await using live = await client.follow({ userId });
+          await live.next();
+        };
+        for (const ask of [() => client.list({ userId }), follow]) {
+          const { faults } = await assertRefused(client, ask, "invalid_argument");
+          assertEquals(faults, [{ field: client.spelling.parameter("user_id"), code }], JSON.stringify(userId));
+        }
+      }
+      assertEquals((await client.list({ userId: "😀".repeat(256) })).events, []);
+    },
+  },
+  {
     name: "a page has 50 events unless asked otherwise, 1 to 1,000",
     run: async (harness) => {
       const { client } = harness;
@@ -101,6 +121,21 @@ export const LIST: readonly Behaviour[] = [
         const { faults } = await assertRefused(client, () => client.list({ limit }), "invalid_argument");
         assertEquals(faults.map(({ field }) => field), [client.spelling.parameter("limit")]);
       }
+    },
+  },
+  {
+    name: "a page of large events is shorter than asked for, and nothing is lost between pages",
+    run: async (harness) => {
+      const { client } = harness;
+      const properties = { text: "x".repeat(15_000) };
+      const events = Array.from({ length: 500 }, (_, index) => sale(harness, index, { properties }));
+      for (let at = 0; at < events.length; at += 250) await client.publishBatch(events.slice(at, at + 250));
+      const query = { userId: events[0]!.userId, limit: 500 };
+      const { events: page, next } = await client.list(query);
+      const bytes = JSON.stringify(page).length;
+      assertEquals([page.length > 0, bytes < 3.6 * 1024 * 1024, next === null], [true, true, false], `${bytes} bytes`);
+      const ids = (await listAll(client, query)).map(({ id }) => id);
+      assertEquals(ids, events.map(({ id }) => id).toReversed());
     },
   },
   {

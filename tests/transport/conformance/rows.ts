@@ -136,6 +136,23 @@ export const ROWS: readonly Behaviour[] = [
     },
   },
   {
+    name: "a range whose last window would end beyond the year 9999 is refused",
+    run: async ({ client }) => {
+      const refused = [{ window: "1m", to: "9999-12-31T23:59:30Z" }, { window: "1h", to: "9999-12-31T23:00:00.001Z" }, {
+        window: "1d",
+        tz: "America/New_York",
+        to: "9999-12-31T12:00:00Z",
+      }] as const;
+      for (const query of refused) {
+        const rows = () => client.rows({ ...query, from: "9999-12-31T06:00:00Z" });
+        const { faults } = await assertRefused(client, rows, "invalid_argument");
+        assertEquals(faults, [{ field: client.spelling.parameter("to"), code: "out_of_range" }], JSON.stringify(query));
+      }
+      const [row] = await client.rows({ zeros: true, from: "9999-12-31T23:57:00Z", to: "9999-12-31T23:59:00Z" });
+      assertEquals(row?.start, "9999-12-31T23:57:00.000Z");
+    },
+  },
+  {
     name: "a range of too many windows is refused, and one that ends before it begins",
     run: async ({ client, day }) => {
       const long = { from: iso(day), to: iso(day + 10_001 * MINUTE) };

@@ -1,6 +1,6 @@
 /** GraphQL as HTTP: methods, media types, statuses, other origins, and the page for browsers. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { answerOf, graphqlTest, open, type TestGraphql, URL_OF_TESTS } from "./harness.ts";
+import { answerOf, graphqlTest, open, serve, type TestGraphql, URL_OF_TESTS } from "./harness.ts";
 
 const QUERY = JSON.stringify({ query: "{ __typename }" });
 const JSON_TYPE = { "content-type": "application/json" };
@@ -112,6 +112,16 @@ graphqlTest("a query may come by GET, a mutation may not", async () => {
   }
 });
 
+graphqlTest("a query is read whatever stands in Host", async () => {
+  await using hub = await serve();
+  for (const host of ["%", "a b", "[", "hub.test"]) {
+    using connection = await Deno.connect({ hostname: "127.0.0.1", port: hub.port });
+    const line = "GET /graphql?query=%7B__typename%7D HTTP/1.1";
+    await connection.write(new TextEncoder().encode(`${line}\r\nHost: ${host}\r\nConnection: close\r\n\r\n`));
+    assertStringIncludes(await new Response(connection.readable).text(), '{"data":{"__typename":"Query"}}', host);
+  }
+}, { net: true });
+
 graphqlTest("other methods and media types are refused", async () => {
   await using hub = await open();
   for (const method of ["PUT", "DELETE", "PATCH", "HEAD"]) {
@@ -125,6 +135,20 @@ graphqlTest("other methods and media types are refused", async () => {
   const json = { method: "POST", headers: { ...JSON_TYPE, accept: "application/json" }, body: subscription };
   assertEquals((await answerOf(await send(hub, json))).status, 406);
   assertEquals(hub.hub.load.subscribers, 0);
+});
+
+graphqlTest("an interface that is closing takes no new work", async () => {
+  await using hub = await open();
+  await hub.graphql[Symbol.asyncDispose]();
+  const mutation = `mutation { publishEvent(input: { id: "a", userId: "u", eventType: "t", amount: 1 }) { id } }`;
+  for (const query of ["{ __typename }", mutation]) {
+    const { status, headers, errors } = await hub.ask(query);
+    assertEquals([status, headers.get("retry-after"), errors[0]?.extensions.code], [503, "1", "UNAVAILABLE"]);
+  }
+  const body = { method: "GET", headers: { accept: "text/event-stream" } };
+  const { status } = await send(hub, body, "?query=subscription{eventStream{id}}");
+  assertEquals(status, 503);
+  assertEquals((await hub.hub.list({ tenant: "default" }, { limit: 1, order: "desc" })).events, []);
 });
 
 graphqlTest("a request id goes in and out, and a strange one is replaced", async () => {
@@ -157,6 +181,7 @@ graphqlTest("pages of other origins are let in by name only", async () => {
   assertEquals((await headersFor(["https://a.test"], "https://b.test")).get(allowed), null);
   assertEquals((await headersFor(["https://a.test"], "https://a.test")).get(allowed), "https://a.test");
   const preflight = await headersFor(["https://a.test"], "https://a.test", "OPTIONS");
+  assertEquals(preflight.get(allowed), "https://a.test");
   assertEquals(preflight.get("access-control-allow-methods"), "GET, POST, OPTIONS");
   assertEquals(preflight.get("access-control-allow-headers"), "content-type");
   assertEquals((await headersFor(["https://a.test"], "https://b.test", "OPTIONS")).get(allowed), null);
@@ -185,6 +210,15 @@ graphqlTest("a browser gets GraphiQL, compressed, once, and without any other ad
   const etag = response.headers.get("etag")!;
   const again = await send(hub, { headers: { ...BROWSER, "if-none-match": `W/${etag}` } });
   assertEquals([again.status, await again.text()], [304, ""]);
+});
+
+graphqlTest("what the page varies with stays, whoever may call", async () => {
+  await using hub = await open({ config: { corsOrigins: ["https://a.test"] } });
+  for (const origin of ["https://a.test", "https://b.test"]) {
+    const response = await send(hub, { headers: { ...BROWSER, origin, "accept-encoding": "gzip" } });
+    await response.body?.cancel();
+    assertEquals(response.headers.get("vary"), "accept, accept-encoding, Origin");
+  }
 });
 
 graphqlTest("GraphiQL can be switched off", async () => {

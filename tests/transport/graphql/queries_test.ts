@@ -124,10 +124,11 @@ graphqlTest("aggregates are rows of windows with exact text", async () => {
   const { data, errors } = await hub.ask(`{
     all: aggregates { ${fields} }
     byType: aggregates(window: HOUR, groupBy: [EVENT_TYPE], percentiles: true) { ${fields} }
-    refunds: aggregates(window: FIVE_MINUTES, eventType: ["refund"]) { start end total }
+    refunds: aggregates(window: FIVE_MINUTES, eventType: ["refund"]) { start end total } }`);
+  const ranges = await hub.ask(`{
     zeros: aggregates(from: "2025-07-15T12:30:00Z", to: "2025-07-15T12:34:00Z", fill: ZERO) { start count total min }
     day: aggregates(window: DAY, tz: "Europe/Berlin", from: "2025-07-15T12:00:00Z") { start end count } }`);
-  assertEquals(errors, []);
+  assertEquals([errors, ranges.errors], [[], []]);
   assertEquals(data.all, [{
     start: "2025-07-15T12:34:00.000Z",
     end: "2025-07-15T12:35:00.000Z",
@@ -153,9 +154,9 @@ graphqlTest("aggregates are rows of windows with exact text", async () => {
   );
   assertEquals(data.byType[1].p99, "2");
   assertEquals(data.refunds, [{ start: "2025-07-15T12:30:00.000Z", end: "2025-07-15T12:35:00.000Z", total: "2" }]);
-  assertEquals(data.zeros.length, 4);
-  assertEquals(data.zeros[0], { start: "2025-07-15T12:30:00.000Z", count: 0, total: "0", min: null });
-  assertEquals(data.day, [{ start: "2025-07-14T22:00:00.000Z", end: "2025-07-15T22:00:00.000Z", count: 3 }]);
+  assertEquals(ranges.data.zeros.length, 4);
+  assertEquals(ranges.data.zeros[0], { start: "2025-07-15T12:30:00.000Z", count: 0, total: "0", min: null });
+  assertEquals(ranges.data.day, [{ start: "2025-07-14T22:00:00.000Z", end: "2025-07-15T22:00:00.000Z", count: 3 }]);
 });
 
 graphqlTest("a sum beyond what a double holds exactly is exact as text and nearest as Float", async () => {
@@ -240,4 +241,19 @@ graphqlTest("metrics follow the hub's clock", async () => {
   assertEquals(await count(), 1);
   hub.clock.advance(1);
   assertEquals(await count(), 0);
+});
+
+graphqlTest("lastEvents is refused where the newest events are larger than an answer may be", async () => {
+  await using hub = await open();
+  const properties = { text: "x".repeat(15_000) };
+  const inputs = Array.from({ length: 300 }, (_, index) => eventOf(`e${index}`, { properties }));
+  await hub.hub.publishBatch(inputs, { tenant: "default", source: "rest" });
+  const few = await hub.ask("{ lastEvents(limit: 200) { id } }");
+  assertEquals(few.data.lastEvents.length, 200);
+  const { errors } = await hub.ask("{ lastEvents(limit: 300) { id } }");
+  assertEquals(errors[0]?.extensions.code, "BAD_USER_INPUT");
+  assertEquals(errors[0]?.extensions.errors?.map(({ parameter, code }) => [parameter, code]), [[
+    "limit",
+    "out_of_range",
+  ]]);
 });

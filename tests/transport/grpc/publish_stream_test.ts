@@ -17,6 +17,7 @@ import {
   type TestClient,
   withBytes,
 } from "./client.ts";
+import { framed, rawCall, statusIn } from "./raw_call.ts";
 
 const { EVENT_STATUS_CONFLICT, EVENT_STATUS_INVALID, EVENT_STATUS_MALFORMED, EVENT_STATUS_UNAVAILABLE } =
   v1.EventStatus;
@@ -161,6 +162,21 @@ socketTest(
     assertEquals(stream.stored, [1]);
   },
 );
+
+socketTest("a stream that ends inside a message is INVALID_ARGUMENT, behind the answers before it", async () => {
+  await using server = await openServer();
+  const path = "/eventhub.v1.EventHubService/PublishStream";
+  const message = (number: number) =>
+    framed(v1.PublishStreamRequest.encode({ number: BigInt(number), event: event(number) }).finish());
+  for (const [id, bytes] of [1, 4, 5, 9, message(0).length - 1].entries()) {
+    const body = Buffer.concat([message(100 + id), message(200 + id).subarray(0, bytes)]);
+    const { code, reason } = statusIn(await rawCall(server.port, { path, body }));
+    assertEquals([code, reason], [Status.INVALID_ARGUMENT, "malformed"], `${bytes} bytes`);
+    assertEquals((await server.hub.get("default", `e${100 + id}`)).id, `e${100 + id}`);
+  }
+  const whole = await rawCall(server.port, { path, body: Buffer.concat([message(1), message(2)]) });
+  assertEquals(whole["grpc-status"], String(Status.OK));
+});
 
 socketTest("an overloaded hub answers every message as unavailable, with a time to retry", async () => {
   let calls = 0;

@@ -96,6 +96,26 @@ Deno.test("rest batch: verbose=false leaves out the results of stored events alo
   assertEquals(faults(wrong), ["dry unknown_parameter", "verbose invalid_value"]);
 });
 
+Deno.test("rest batch: a small body does not become a huge answer, whatever is wrong in it", async () => {
+  await using test = openRest();
+  const names = Array.from({ length: 40 }, (_, n) => [`m${n}`, 1]);
+  const faulty = Object.fromEntries(names);
+  const cases: [string, unknown][] = [
+    ["application/json", faulty],
+    ["application/x-ndjson", faulty],
+    ["application/cloudevents-batch+json", { data: faulty }],
+    ["application/cloudevents-batch+json", { specversion: "1.0", id: "", source: "/s", data: { properties: faulty } }],
+  ];
+  for (const [type, event] of cases) {
+    const events = Array.from({ length: BATCH_EVENTS_MAX }, () => event);
+    const body = type === NDJSON ? lines(...events) : JSON.stringify(events);
+    const answered = await test.ask("/events/batch", { body, type });
+    assertEquals(counts(answered), [0, 0, BATCH_EVENTS_MAX, 0], type);
+    assert(answered.text.length < 4_000_000, `${type}: ${answered.text.length} characters`);
+    assert(answered.json.results.every(({ errors }: { errors: unknown[] }) => errors.length >= 1));
+  }
+});
+
 Deno.test("rest batch: a body that is no batch is refused as a whole", async () => {
   await using test = openRest();
   const bad: [unknown, string[]][] = [

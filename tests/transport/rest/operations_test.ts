@@ -1,12 +1,17 @@
 /** What is the same for all routes, and the routes of operations and documents. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { assertProblem, assertShape, EVENT, openRest } from "./rest_harness.ts";
+import { HubError } from "../../../src/errors.ts";
+import { assertProblem, assertShape, EVENT, openRest, withId } from "./rest_harness.ts";
 
 Deno.test("rest: a wrong method is 405 with Allow, an unknown path 404, in every case a problem", async () => {
   await using test = openRest();
   const cases: [string, string, string][] = [
     ["PUT", "/events", "POST, GET, HEAD, OPTIONS"],
     ["GET", "/events/batch", "POST, OPTIONS"],
+    ["GET", "/events/%62atch", "POST, OPTIONS"],
+    ["GET", "/%65vents/batch", "POST, OPTIONS"],
+    ["PUT", "/events/%73tream", "GET, HEAD, OPTIONS"],
+    ["PUT", "/events/a%2Fb", "GET, HEAD, OPTIONS"],
     ["POST", "/events/stream", "GET, HEAD, OPTIONS"],
     ["DELETE", "/events/some-id", "GET, HEAD, OPTIONS"],
     ["POST", "/aggregates", "GET, HEAD, OPTIONS"],
@@ -27,6 +32,20 @@ Deno.test("rest: a wrong method is 405 with Allow, an unknown path 404, in every
       assertProblem(await test.ask(path, { method }), 404, "not_found");
     }
   }
+});
+
+Deno.test("rest: a very long path or method is cut where an error repeats it", async () => {
+  await using test = openRest({ replace: { get: () => Promise.reject(new HubError("not_found", "Not there")) } });
+  for (const start of ["/nothing/", "/events/"]) {
+    const path = start + "x".repeat(60_000);
+    const answered = await test.ask(path);
+    assertProblem(answered, 404, "not_found");
+    assertEquals(answered.json.instance, path.slice(0, 256) + "…");
+    assert(answered.text.length < 1_000, `${answered.text.length} characters`);
+  }
+  const answered = await test.ask("/events", { method: "X".repeat(60_000) });
+  assertProblem(answered, 405, "method_not_allowed");
+  assert(answered.text.length < 1_000, `${answered.text.length} characters`);
 });
 
 Deno.test("rest: OPTIONS tells what a path can do", async () => {
@@ -147,4 +166,22 @@ Deno.test("rest: documents and pages are served, compressed once, and not sent a
   assertEquals((await test.ask(asset, { headers: { "accept-encoding": "gzip;q=0" } })).text, plain.text);
   const again = await test.ask(asset, { headers: { "if-none-match": plain.headers.get("etag")! } });
   assertEquals([again.status, again.text], [304, ""]);
+});
+
+Deno.test("rest operations: a hub that is closing takes no new work, and says how it is", async () => {
+  await using test = openRest();
+  await test.ask("/events", { body: withId("before") });
+  test.rest.close();
+  for (const [path, ask] of [["/events", { body: withId("a") }], ["/events/batch", { body: [withId("b")] }]] as const) {
+    const refused = await test.ask(path, ask);
+    assertProblem(refused, 503, "unavailable");
+    assertEquals(refused.headers.get("retry-after"), "1");
+  }
+  for (const path of ["/events", "/events/before", "/events/stream", "/aggregates", "/aggregates/stream", "/docs"]) {
+    assertProblem(await test.ask(path), 503, "unavailable");
+  }
+  for (const path of ["/livez", "/readyz", "/version", "/metrics"]) {
+    assertEquals((await test.ask(path)).status, 200, path);
+  }
+  assertEquals((await test.hub.list({ tenant: "default" }, { limit: 10, order: "desc" })).events.length, 1);
 });

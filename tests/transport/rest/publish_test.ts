@@ -47,7 +47,9 @@ Deno.test("rest: all faults of an event are told at once, by pointer", async () 
 Deno.test("rest: a body that is no object is refused by kind", async () => {
   await using test = openRest();
   for (const body of ["null", "[]", "[[]]", "1", '"text"', "true"]) {
-    assertProblem(await test.ask("/events", { body }), 422, "invalid_argument");
+    const answered = await test.ask("/events", { body });
+    assertProblem(answered, 422, "invalid_argument");
+    assertEquals([answered.json.detail, faults(answered)], ["An event must be a JSON object", [" invalid_type"]]);
   }
 });
 

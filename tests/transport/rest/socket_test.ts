@@ -14,6 +14,8 @@ const chunk = (text: string) => `${text.length.toString(16)}\r\n${text}\r\n`;
 interface Server extends AsyncDisposable {
   readonly test: TestRest;
   readonly port: number;
+  /** Requests that reached the interface. */
+  readonly requests: number;
   connect(): Promise<Client>;
 }
 
@@ -54,15 +56,22 @@ class Client implements Disposable {
 
 async function serve(config: Partial<Config> = {}): Promise<Server> {
   const test = openRest({ config });
+  let requests = 0;
   const listening = Promise.withResolvers<number>();
   const server = Deno.serve(
     { port: 0, hostname: "127.0.0.1", onListen: ({ port }) => listening.resolve(port) },
-    (request) => test.rest.fetch(request),
+    (request) => {
+      requests += 1;
+      return test.rest.fetch(request);
+    },
   );
   const port = await listening.promise;
   return {
     test,
     port,
+    get requests() {
+      return requests;
+    },
     connect: async () => new Client(await Deno.connect({ hostname: "127.0.0.1", port })),
     [Symbol.asyncDispose]: async () => {
       await server.shutdown();
@@ -148,6 +157,22 @@ overSockets("half a body, then nothing: 408", { requestTimeoutMs: 40 }, async (s
     assertMatch(answer, /connection: close/i);
   }
   assertEquals(await stored(server), 0);
+});
+
+overSockets("bodies that are coming when the hub closes: 503 at once, to be sent again", {}, async (server) => {
+  const starts = [withLength(BODY.length) + BODY.slice(0, 9), CHUNKED + chunk(BODY.slice(0, 9)), CHUNKED];
+  const clients = await Promise.all(starts.map(() => server.connect()));
+  for (const [index, client] of clients.entries()) await client.send(starts[index]!);
+  while (server.requests < starts.length) await new Promise((resolve) => setImmediate(resolve));
+  server.test.rest.close();
+  for (const client of clients) {
+    const answer = await client.receive(ANSWERED);
+    assertMatch(answer, /^HTTP\/1\.1 503[^]*"code":"unavailable"/);
+    assertMatch(answer, /retry-after: 1/i);
+    client[Symbol.dispose]();
+  }
+  const { events } = await server.test.hub.list({ tenant: "default" }, { limit: 1, order: "desc" });
+  assertEquals(events, []);
 });
 
 overSockets("a body that is too large is refused before it is read", {}, async (server) => {

@@ -2644,9 +2644,10 @@ export const EventHubServiceService = {
   },
   /**
    * Every new event in the order of the log, until the client cancels; after a cursor, everything since. The first
-   * message is a `progress`, so that there is a cursor from the start. The call ends with RESOURCE_EXHAUSTED when the
-   * client does not read for 30 s, and with UNAVAILABLE when the hub shuts down or cannot read its log. Go on from the
-   * cursor of the last message that was handled; ErrorInfo holds the `cursor` behind the last message that was sent.
+   * message is a `progress`, or a `reset` when continuity is lost, so that there is a cursor from the start. The call
+   * ends with RESOURCE_EXHAUSTED when the client does not read for 30 s, and with UNAVAILABLE when the hub shuts down or
+   * cannot read its log. Go on from the cursor of the last message that was handled; ErrorInfo holds the `cursor` behind
+   * the last message that was sent.
    */
   subscribe: {
     path: "/eventhub.v1.EventHubService/Subscribe" as const,
@@ -2696,9 +2697,10 @@ export interface EventHubServiceServer extends UntypedServiceImplementation {
   listEvents: handleUnaryCall<ListEventsRequest, ListEventsResponse>;
   /**
    * Every new event in the order of the log, until the client cancels; after a cursor, everything since. The first
-   * message is a `progress`, so that there is a cursor from the start. The call ends with RESOURCE_EXHAUSTED when the
-   * client does not read for 30 s, and with UNAVAILABLE when the hub shuts down or cannot read its log. Go on from the
-   * cursor of the last message that was handled; ErrorInfo holds the `cursor` behind the last message that was sent.
+   * message is a `progress`, or a `reset` when continuity is lost, so that there is a cursor from the start. The call
+   * ends with RESOURCE_EXHAUSTED when the client does not read for 30 s, and with UNAVAILABLE when the hub shuts down or
+   * cannot read its log. Go on from the cursor of the last message that was handled; ErrorInfo holds the `cursor` behind
+   * the last message that was sent.
    */
   subscribe: handleServerStreamingCall<SubscribeRequest, SubscribeResponse>;
   /** Metrics of windows of time. */
@@ -2791,9 +2793,10 @@ export interface EventHubServiceClient extends Client {
   ): ClientUnaryCall;
   /**
    * Every new event in the order of the log, until the client cancels; after a cursor, everything since. The first
-   * message is a `progress`, so that there is a cursor from the start. The call ends with RESOURCE_EXHAUSTED when the
-   * client does not read for 30 s, and with UNAVAILABLE when the hub shuts down or cannot read its log. Go on from the
-   * cursor of the last message that was handled; ErrorInfo holds the `cursor` behind the last message that was sent.
+   * message is a `progress`, or a `reset` when continuity is lost, so that there is a cursor from the start. The call
+   * ends with RESOURCE_EXHAUSTED when the client does not read for 30 s, and with UNAVAILABLE when the hub shuts down or
+   * cannot read its log. Go on from the cursor of the last message that was handled; ErrorInfo holds the `cursor` behind
+   * the last message that was sent.
    */
   subscribe(request: SubscribeRequest, options?: Partial<CallOptions>): ClientReadableStream<SubscribeResponse>;
   subscribe(
