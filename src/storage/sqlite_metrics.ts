@@ -26,6 +26,12 @@ interface Range {
   readonly to: number;
 }
 
+/** SQLite adds up parts below this, so that no sum of them leaves the integers that a double holds exactly. */
+const PART_BASE = 1_000_000;
+
+/** What SQLite adds up: count, and a sum in parts, of which the last two are in units of `PART_BASE` and of 1. */
+type Parts = [count: number, high: number, middle: number, low: number];
+
 /** Adds up totals of which no part overflows. */
 interface Sum {
   count: number;
@@ -65,12 +71,14 @@ export class Metrics {
     );
     this.#total = new Query(
       database,
-      `select coalesce(sum(count), 0), coalesce(sum(sum_high), 0), coalesce(sum(sum_low), 0) from cells c where ${range}`,
+      `select coalesce(sum(count), 0), coalesce(sum(sum_high), 0),
+         coalesce(sum(sum_low / ${PART_BASE}), 0), coalesce(sum(sum_low % ${PART_BASE}), 0)
+       from cells c where ${range}`,
     );
     this.#entries = new Query(database, "select first_seq, entries from index_by_time where tenant = ? and minute = ?");
     this.#unindexedTotal = new Query(
       database,
-      `select count(*), coalesce(sum(amount / ${SUM_BASE}), 0), coalesce(sum(amount % ${SUM_BASE}), 0)
+      `select count(*), 0, coalesce(sum(amount / ${PART_BASE}), 0), coalesce(sum(amount % ${PART_BASE}), 0)
        from events not indexed where seq > ? and tenant = ? and ts >= ? and ts < ?`,
     );
   }
@@ -116,7 +124,7 @@ export class Metrics {
 
   #addCells(sum: Sum, span: number, { tenant, from, to }: Range): void {
     if (from >= to) return;
-    add(sum, this.#total.first(span, tenant, from, to) as [number, number, number]);
+    add(sum, this.#total.first(span, tenant, from, to) as Parts);
   }
 
   /** Counts events of a part of one minute. */
@@ -134,7 +142,7 @@ export class Metrics {
         carry(sum);
       }
     }
-    add(sum, this.#unindexedTotal.first(indexedSeq, tenant, from, to) as [number, number, number]);
+    add(sum, this.#unindexedTotal.first(indexedSeq, tenant, from, to) as Parts);
   }
 
   *#keyed(rows: Iterable<readonly number[]>): Generator<KeyedCell> {
@@ -185,9 +193,10 @@ export class Metrics {
   }
 }
 
-function add(sum: Sum, [count, high, low]: [number, number, number]): void {
+function add(sum: Sum, [count, high, middle, low]: Parts): void {
+  const over = Math.floor(middle / (SUM_BASE / PART_BASE));
   sum.count += count;
-  sum.high += high;
-  sum.low += low;
+  sum.high += high + over;
+  sum.low += (middle - over * (SUM_BASE / PART_BASE)) * PART_BASE + low;
   carry(sum);
 }
