@@ -54,6 +54,9 @@ export const PAGE_EVENTS_MAX = 1_000;
 export const PAGE_EVENTS_DEFAULT = 50;
 /** A week of minutes; the answer is made whole in memory. */
 export const AGGREGATE_ROWS_MAX = 10_000;
+/** Cells one question about windows may read, 1 to 2 s of work: ten types in each minute of the 104 days that
+ * `AGGREGATE_ROWS_MAX` windows of a quarter of an hour span are 1.5 million, ten years of hours 0.9 million. */
+export const AGGREGATE_CELLS_MAX = 2_000_000;
 /** Differences told by a recount; the rest is only counted. */
 export const RECOUNT_DIFFERENCES_MAX = 100;
 /** A day. */
@@ -145,6 +148,10 @@ export const SQLITE_ERASE_STEP_ROWS = 512;
 export const SQLITE_REBUILD_STEP_ROWS = 4_096;
 /** Entries of an index that one page of a list looks at; then it is short, and the next one goes on. */
 export const LIST_ENTRIES_MAX = 500_000;
+/** Cells of one step of a question about windows: some 40 ms with percentiles, 5 ms without. */
+export const SQLITE_AGGREGATE_STEP_CELLS = 8_192;
+/** How long the reader stays with questions of one length before it looks at those of another. */
+export const SQLITE_READ_TURN_MS = 10;
 /** How often the log of the database is moved into it, beside the writer. */
 export const SQLITE_CHECKPOINT_MS = 100;
 /** Pages in the log of the database beyond which the writer moves them itself. */

@@ -27,6 +27,8 @@ export interface SqliteOptions {
   readonly pagesMax?: number;
   /** Rows that are indexed together; small numbers are for tests. */
   readonly indexStepRows?: number;
+  /** Cells a question about windows may read; small numbers are for tests. */
+  readonly aggregateCellsMax?: number;
 }
 
 /** What a thread needs to connect: plain data and one port, to be transferred with a message. */
@@ -48,8 +50,8 @@ export class SqliteDatabase implements AsyncDisposable {
   private constructor(path: string, lock: FileLock, options: SqliteOptions) {
     this.#path = path;
     this.#lock = lock;
-    const { busyTimeoutMs = SQLITE_BUSY_TIMEOUT_MS, troubleMs = SQLITE_TROUBLE_MS, pagesMax, indexStepRows } = options;
-    const start: WorkerOptions = { path, busyTimeoutMs, troubleMs, pagesMax, indexStepRows };
+    const { busyTimeoutMs = SQLITE_BUSY_TIMEOUT_MS, troubleMs = SQLITE_TROUBLE_MS } = options;
+    const start: WorkerOptions = { ...options, path, busyTimeoutMs, troubleMs };
     const thread = (name: "writer" | "reader" | "checkpointer", entry: URL) =>
       new Thread(entry, { name, options: start, events: this.#eventsOf(name) });
     this.#writer = thread("writer", new URL("./sqlite_writer.ts", import.meta.url));

@@ -104,6 +104,8 @@ export interface WorkerOptions {
   readonly pagesMax?: number;
   /** For tests of the index: a step goes over so few rows. */
   readonly indexStepRows?: number;
+  /** For tests of its bound: a question about windows may read so few cells. */
+  readonly aggregateCellsMax?: number;
 }
 
 /** What a Worker tells the main thread. */

@@ -1,19 +1,8 @@
-/** Windows and exact counts, from the cells and, where a minute is cut, from the events. */
+/** Exact counts, from the cells and, where a minute is cut, from the events. */
 import type { DatabaseSync } from "node:sqlite";
-import { Histogram } from "../histogram.ts";
-import {
-  type AggregateQuery,
-  type AggregateRow,
-  type Cell,
-  emptyCell,
-  foldAmount,
-  type KeyedCell,
-  spanFor,
-  summarise,
-} from "../rollup.ts";
 import type { EventRange, Total } from "../storage.ts";
 import { HOUR_MS, hourOf, MINUTE_MS, minuteOf } from "../window.ts";
-import { carry, cellKey, HISTOGRAM_ID } from "./sqlite_cells.ts";
+import { carry } from "./sqlite_cells.ts";
 import { Query, readTransaction } from "./sqlite_connection.ts";
 import type { Names } from "./sqlite_names.ts";
 import { decodeTimeEntries } from "./sqlite_postings.ts";
@@ -39,14 +28,11 @@ interface Sum {
   low: number;
 }
 
-/** Answers questions about totals on one read-only connection. */
-export class Metrics {
+/** Counts on one read-only connection. */
+export class Counter {
   readonly #database: DatabaseSync;
   readonly #names: Names;
   readonly #state: LogStateQuery;
-  readonly #cells: Query;
-  readonly #cellsWithHistograms: Query;
-  readonly #unindexedAmounts: Query;
   readonly #total: Query;
   readonly #entries: Query;
   readonly #unindexedTotal: Query;
@@ -56,19 +42,6 @@ export class Metrics {
     this.#names = names;
     this.#state = new LogStateQuery(database);
     const range = "c.span = ?1 and c.tenant = ?2 and c.start >= ?3 and c.start < ?4";
-    const ofTypes = "(?5 is null or type in (select value from json_each(?5)))";
-    const columns = "c.start, c.type, count, sum_high, sum_low, min, max";
-    this.#cells = new Query(database, `select ${columns} from cells c where ${range} and ${ofTypes}`);
-    this.#cellsWithHistograms = new Query(
-      database,
-      `select ${columns}, buckets from cells c left join histograms h on h.id = ${HISTOGRAM_ID}
-       where ${range} and ${ofTypes.replace("or type", "or c.type")}`,
-    );
-    this.#unindexedAmounts = new Query(
-      database,
-      `select ts, type, amount from events not indexed
-       where seq > ?1 and tenant = ?2 and ts >= ?3 and ts < ?4 and ${ofTypes}`,
-    );
     this.#total = new Query(
       database,
       `select coalesce(sum(count), 0), coalesce(sum(sum_high), 0),
@@ -81,21 +54,6 @@ export class Metrics {
       `select count(*), 0, coalesce(sum(amount / ${PART_BASE}), 0), coalesce(sum(amount % ${PART_BASE}), 0)
        from events not indexed where seq > ? and tenant = ? and ts >= ? and ts < ?`,
     );
-  }
-
-  /** The rows of a query. */
-  aggregate(query: AggregateQuery): AggregateRow[] {
-    const tenant = this.#names.tenantId(query.tenant);
-    if (tenant === undefined) return summarise([], query);
-    const types = query.eventTypes === null ? null : JSON.stringify(this.#names.typeIds(tenant, query.eventTypes));
-    const span = spanFor(query) === "hour" ? HOUR_MS : MINUTE_MS;
-    const range = { tenant, from: query.from, to: query.to };
-    return readTransaction(this.#database, () => {
-      const cells = query.percentiles
-        ? this.#keyedWithHistograms(span, range, types)
-        : this.#keyed(this.#cells.all(span, tenant, query.from, query.to, types) as number[][]);
-      return summarise(cells, query);
-    });
   }
 
   /** Exact count and sum of a range of milliseconds. */
@@ -143,53 +101,6 @@ export class Metrics {
       }
     }
     add(sum, this.#unindexedTotal.first(indexedSeq, tenant, from, to) as Parts);
-  }
-
-  *#keyed(rows: Iterable<readonly number[]>): Generator<KeyedCell> {
-    for (const [start, type, count, high, low, min, max] of rows) {
-      yield {
-        start: start!,
-        eventType: this.#names.type(type!),
-        count: count!,
-        sum: joinSum(high!, low!),
-        min: min!,
-        max: max!,
-        histogram: null,
-      };
-    }
-  }
-
-  /**
-   * Cells with their histograms. Stored histograms lack the rows that are not indexed yet: those come as cells of
-   * their own, taken out of the others.
-   */
-  *#keyedWithHistograms(span: number, { tenant, from, to }: Range, types: string | null): Generator<KeyedCell> {
-    const later = this.#unindexedCells(span, { tenant, from, to }, types);
-    for (const row of this.#cellsWithHistograms.all(span, tenant, from, to, types)) {
-      const [start, type, count, high, low, min, max] = row as number[];
-      const eventType = this.#names.type(type!);
-      const part = later.get(cellKey(start!, { span, type: type! }));
-      if (part !== undefined) yield { ...part, start: start!, eventType };
-      const indexed = count! - (part?.count ?? 0);
-      if (indexed === 0) continue;
-      const sum = joinSum(high!, low!) - (part?.sum ?? 0n);
-      const histogram = row[7] === null ? new Histogram() : Histogram.decode(row[7] as Uint8Array);
-      yield { start: start!, eventType, count: indexed, sum, min: min!, max: max!, histogram };
-    }
-  }
-
-  #unindexedCells(span: number, { tenant, from, to }: Range, types: string | null) {
-    const cells = new Map<number, Cell & { histogram: Histogram }>();
-    const { indexedSeq } = this.#state.read();
-    const rows = this.#unindexedAmounts.all(indexedSeq, tenant, from, to, types) as [number, number, number][];
-    for (const [timestamp, type, amount] of rows) {
-      const key = cellKey(timestamp, { span, type });
-      let cell = cells.get(key);
-      if (cell === undefined) cells.set(key, cell = { ...emptyCell(), histogram: new Histogram() });
-      foldAmount(cell, amount);
-      cell.histogram.add(amount);
-    }
-    return cells;
   }
 }
 
