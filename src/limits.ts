@@ -152,6 +152,12 @@ export const LIST_ENTRIES_MAX = 500_000;
 export const SQLITE_AGGREGATE_STEP_CELLS = 8_192;
 /** How long the reader stays with questions of one length before it looks at those of another. */
 export const SQLITE_READ_TURN_MS = 10;
+/** Calls of one thread that wait for the reader or the writer: some seconds of short questions. */
+export const SQLITE_CALLS_PENDING_MAX = 1_024;
+/** How long a question may wait for its answer, where no request time-out is set. */
+export const SQLITE_QUESTION_MS = 30 * SECOND_MS;
+/** Whether the store is well is known by then, or it is not: probes give up after some seconds themselves. */
+export const SQLITE_HEALTH_MS = 2 * SECOND_MS;
 /** How often the log of the database is moved into it, beside the writer. */
 export const SQLITE_CHECKPOINT_MS = 100;
 /** Pages in the log of the database beyond which the writer moves them itself. */

@@ -4,7 +4,12 @@
  */
 import { basename, dirname, join } from "node:path";
 import { getLogger } from "@logtape/logtape";
-import { SQLITE_BUSY_TIMEOUT_MS, SQLITE_TAIL_CACHE_KIBIBYTES, SQLITE_TROUBLE_MS } from "../limits.ts";
+import {
+  SQLITE_BUSY_TIMEOUT_MS,
+  SQLITE_QUESTION_MS,
+  SQLITE_TAIL_CACHE_KIBIBYTES,
+  SQLITE_TROUBLE_MS,
+} from "../limits.ts";
 import { openForWriting } from "./sqlite_connection.ts";
 import { FileLock } from "./sqlite_lock.ts";
 import { SqliteLog } from "./sqlite_log.ts";
@@ -149,9 +154,12 @@ export interface SqliteConnection {
   readonly log: SqliteLog;
 }
 
-/** Connects the calling thread to the database. */
-export async function connectSqlite({ path, control }: SqlitePorts): Promise<SqliteConnection> {
-  const store = new SqliteStore(control);
+/** Connects the calling thread to the database. `questionMs`: how long a question may take, milliseconds. */
+export async function connectSqlite(
+  { path, control }: SqlitePorts,
+  { questionMs = SQLITE_QUESTION_MS }: { questionMs?: number } = {},
+): Promise<SqliteConnection> {
+  const store = new SqliteStore(control, { questionMs });
   await store.attached;
   return { store, log: new SqliteLog(path, store) };
 }

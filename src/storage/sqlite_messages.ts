@@ -32,6 +32,12 @@ export interface Leave {
   readonly kind: "leave";
 }
 
+/** Said when nobody waits for the answer to a call any more. */
+export interface Withdraw {
+  readonly kind: "withdraw";
+  readonly call: number;
+}
+
 /** Asked of the writer. All but `follow` and `leave` carry the number of their call. */
 export type WriterRequest =
   | { readonly kind: "append"; readonly columns: EventColumns }

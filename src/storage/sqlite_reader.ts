@@ -5,12 +5,12 @@
 import type { DatabaseSync } from "node:sqlite";
 import { SQLITE_READ_TURN_MS, SQLITE_READER_CACHE_KIBIBYTES } from "../limits.ts";
 import type { Event } from "../event.ts";
-import type { EventRange, RecountReport } from "../storage.ts";
+import type { EventRange, RecountReport, StoreHealth } from "../storage.ts";
 import { EVENT_COLUMNS, eventOf, isErased } from "./sqlite_columns.ts";
 import { openForReading, Query, readTransaction } from "./sqlite_connection.ts";
 import { Counter } from "./sqlite_count.ts";
 import { Lister } from "./sqlite_list.ts";
-import type { Leave, Numbered, ReaderRequest, Reply, WorkerOptions } from "./sqlite_messages.ts";
+import type { Leave, Numbered, ReaderRequest, Reply, Withdraw, WorkerOptions } from "./sqlite_messages.ts";
 import { Names } from "./sqlite_names.ts";
 import { Recount } from "./sqlite_recount.ts";
 import { RecountQueries } from "./sqlite_recount_queries.ts";
@@ -18,7 +18,8 @@ import { toRowColumns } from "./sqlite_rows.ts";
 import { Windows } from "./sqlite_windows.ts";
 import { failure, nextMessage, serve, type Service } from "./sqlite_worker.ts";
 
-type Request = Numbered<ReaderRequest> | Leave;
+type Request = Numbered<ReaderRequest> | Leave | Withdraw;
+type Asked = Exclude<Numbered<ReaderRequest>, { readonly kind: "ping" }>;
 
 /** A question that waits or is being answered: each `next` is a step. */
 interface Question {
@@ -74,14 +75,36 @@ class Reader implements Service {
   #hear(port: MessagePort, request: Request): void {
     switch (request.kind) {
       case "leave":
+        this.#forget((question) => question.port === port);
         this.#ports.delete(port);
         return port.close();
+      case "withdraw":
+        return this.#forget((question) => question.port === port && question.call === request.call);
+      case "ping":
+        // At once, ahead of all that waits: it tells whether the reader lives, and not how much it has to do.
+        return port.postMessage(this.#pong(request.call));
       default:
         this.#laneOf(request).push({ port, call: request.call, steps: this.#answer(request) });
     }
   }
 
-  #laneOf({ kind }: Numbered<ReaderRequest>): Question[] {
+  #pong(call: number): Reply {
+    try {
+      this.#names.refresh();
+      return { kind: "done", call, value: { ok: true, detail: "questions are answered" } satisfies StoreHealth };
+    } catch (error) {
+      return failure(call, error);
+    }
+  }
+
+  /** Does not answer what nobody waits for, also when it was begun. */
+  #forget(matches: (question: Question) => boolean): void {
+    for (const lane of this.#lanes) {
+      for (let at = lane.findIndex(matches); at !== -1; at = lane.findIndex(matches)) lane.splice(at, 1);
+    }
+  }
+
+  #laneOf({ kind }: Asked): Question[] {
     if (kind === "aggregate") return this.#long;
     return kind === "verify" ? this.#recounting : this.#short;
   }
@@ -128,7 +151,7 @@ class Reader implements Service {
     lane.shift();
   }
 
-  *#answer(request: Numbered<ReaderRequest>): Generator<void, unknown> {
+  *#answer(request: Asked): Generator<void, unknown> {
     switch (request.kind) {
       case "get":
         return this.#get(request.tenant, request.id);
@@ -140,8 +163,6 @@ class Reader implements Service {
         return this.#counter.count(request.range);
       case "verify":
         return yield* this.#verify(request.range);
-      case "ping":
-        return this.#names.refresh();
     }
   }
 

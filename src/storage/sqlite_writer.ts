@@ -18,6 +18,7 @@ import {
   type Numbered,
   type Reply,
   STATUS,
+  type Withdraw,
   type WorkerOptions,
   type WriterRequest,
 } from "./sqlite_messages.ts";
@@ -26,7 +27,7 @@ import { purge } from "./sqlite_purge.ts";
 import { rebuild } from "./sqlite_rebuild.ts";
 import { failure, messageOf, nextMessage, report, serve, type Service } from "./sqlite_worker.ts";
 
-type Request = Numbered<WriterRequest> | Extract<WriterRequest, { kind: "follow" } | { kind: "leave" }>;
+type Request = Numbered<WriterRequest> | Extract<WriterRequest, { kind: "follow" } | { kind: "leave" }> | Withdraw;
 
 /** A thread that is served. */
 interface Client {
@@ -117,6 +118,9 @@ class Writer implements Service {
       case "leave":
         this.#clients.delete(client);
         return client.port.close();
+      case "withdraw":
+        // Only signs of life are given up here, and they were given when they were heard of.
+        return;
       case "append": {
         const events = new ColumnReader(request.columns);
         const statuses = new Uint8Array(events.count).fill(STATUS.unavailable);

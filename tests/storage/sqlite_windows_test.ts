@@ -1,35 +1,11 @@
 /** Windows on SQLite: what a question may cost, and that steps change nothing of the answer. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { Histogram } from "../../src/histogram.ts";
 import { HubError } from "../../src/errors.ts";
 import { AGGREGATE_ROWS_MAX, SQLITE_AGGREGATE_STEP_CELLS } from "../../src/limits.ts";
 import { MemoryStore } from "../../src/storage/memory.ts";
-import { HISTOGRAM_ID } from "../../src/storage/sqlite_cells.ts";
 import { event, events, HOUR, MINUTE, NOON, store, TENANT } from "./conformance/events.ts";
 import { query } from "./conformance/model.ts";
-import { behindItsBack, fileTest, openFile } from "./sqlite.ts";
-
-const TYPES = 100;
-
-/** Fills the cells of many minutes behind the store's back, a cell of each type in each, as no test could append them. */
-async function fillCells(path: string, minutes: number): Promise<void> {
-  {
-    await using open = await openFile(path);
-    await store(open.store, events(TYPES, (i) => ({ eventType: `type-${i}`, timestamp: NOON - HOUR })));
-  }
-  const histogram = new Histogram();
-  histogram.add(5);
-  const all = `with recursive minutes(at) as (select 0 union all select at + 1 from minutes where at + 1 < ${minutes})`;
-  const start = `${NOON} + at * ${MINUTE}`;
-  behindItsBack(path, (database) => {
-    database.exec(
-      `${all} insert into cells select ${MINUTE}, 1, ${start}, t.id, 1, 0, 5, 5, 5 from minutes, event_types t`,
-    );
-    database.prepare(`${all} insert into histograms select ${HISTOGRAM_ID}, ?
-      from (select ${MINUTE} as span, ${start} as start, t.id as type from minutes, event_types t) c`)
-      .run(histogram.encode());
-  });
-}
+import { fileTest, fillCells, FILLED_TYPES, openFile } from "./sqlite.ts";
 
 fileTest("the widest question about windows takes little memory, however many cells it reads", async (folder) => {
   const path = `${folder}/eventhub.db`;
@@ -41,7 +17,7 @@ fileTest("the widest question about windows takes little memory, however many ce
     const rows = await open.store.aggregate(query({ from: NOON, to, percentiles }));
     const grown = (Deno.memoryUsage().rss - before) / 2 ** 20;
     assertEquals(rows.length, AGGREGATE_ROWS_MAX);
-    assertEquals([rows[0]!.count, rows.at(-1)!.total], [TYPES, BigInt(5 * TYPES)]);
+    assertEquals([rows[0]!.count, rows.at(-1)!.total], [FILLED_TYPES, BigInt(5 * FILLED_TYPES)]);
     assert(grown < 170, `a million cells took ${grown.toFixed(0)} MiB`);
   }
 });
