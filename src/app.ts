@@ -56,7 +56,7 @@ export async function openApp(config: Config): Promise<App> {
   const metrics = new Metrics({ thread: "http", load: () => hub.load });
   const measured = withMetrics(hub, metrics);
 
-  const supervisor = opening.use(new Supervisor({ now: Date.now }));
+  const supervisor = opening.use(new Supervisor({ now: () => performance.now() }));
   const maintenance = new Maintenance({ ...config, store, now: Date.now });
   const grpc = await openGrpc({ config, hub: measured, database, supervisor, opening });
   supervisor.start({ name: "clock", run: (signal) => every(TICK_MS, signal, () => hub.tick()) });

@@ -45,7 +45,7 @@ async function open(config: Config, ports: SqlitePorts) {
   const server = await startGrpc({ hub: withMetrics(hub, metrics), config });
   opening.use(server);
   opening.defer(() => hub.endSubscriptions());
-  const supervisor = opening.use(new Supervisor({ now: Date.now }));
+  const supervisor = opening.use(new Supervisor({ now: () => performance.now() }));
   supervisor.start({
     name: "grpc-clock",
     run: (signal) =>

@@ -240,6 +240,8 @@ export const RETENTION_SLACK_MS = HOUR_MS;
 export const MAINTENANCE_PASS_MS = 50 * SECOND_MS;
 /** Without a pass for so long the watchdog runs one. */
 export const MAINTENANCE_SILENCE_MS = 150 * SECOND_MS;
+/** A pass that failed is tried again so soon; `/readyz` tells of it until then. */
+export const MAINTENANCE_RETRY_MS = 5 * SECOND_MS;
 /** How often subscribers get keep-alives and windows close. */
 export const TICK_MS = SECOND_MS;
 /** A thread that gives no sign of life for so long is started again. */

@@ -3,7 +3,7 @@
  * stored and not from the ticks that trigger it, so a missed tick delays work and loses none.
  */
 import { getLogger } from "@logtape/logtape";
-import { MAINTENANCE_PASS_MS, MAINTENANCE_SILENCE_MS, RETENTION_SLACK_MS } from "./limits.ts";
+import { MAINTENANCE_PASS_MS, MAINTENANCE_RETRY_MS, MAINTENANCE_SILENCE_MS, RETENTION_SLACK_MS } from "./limits.ts";
 import type { EventStore } from "./storage.ts";
 import { within, type WorkerHealth } from "./worker.ts";
 
@@ -14,6 +14,8 @@ export interface MaintenanceOptions {
   readonly store: Pick<EventStore, "settle" | "purge">;
   /** The clock, milliseconds. */
   readonly now: () => number;
+  /** Milliseconds that only go forwards; missing = `performance.now`. */
+  readonly elapsed?: () => number;
   /** How long events are kept; `null` = for ever. */
   readonly retentionMs: number | null;
   readonly maxFutureMs: number;
@@ -22,13 +24,15 @@ export interface MaintenanceOptions {
 /** Runs passes, one at a time, and knows whether they still come. */
 export class Maintenance {
   readonly #options: MaintenanceOptions;
+  readonly #elapsed: () => number;
   #finishedAt: number;
   #problem: string | null = null;
   #running: Promise<void> | null = null;
 
   constructor(options: MaintenanceOptions) {
     this.#options = options;
-    this.#finishedAt = options.now();
+    this.#elapsed = options.elapsed ?? (() => performance.now());
+    this.#finishedAt = this.#elapsed();
   }
 
   /**
@@ -41,17 +45,23 @@ export class Maintenance {
       await within(MAINTENANCE_PASS_MS, "The pass of the minute", this.#running);
       this.#problem = null;
     } catch (cause) {
-      this.#problem = cause instanceof Error ? cause.message : String(cause);
-      log.error("The pass of the minute failed; the next one tries again", { cause });
+      const problem = cause instanceof Error ? cause.message : String(cause);
+      // It is tried again soon: the same trouble is told once.
+      if (problem !== this.#problem) log.error("The pass of the minute failed and is tried again", { cause });
+      this.#problem = problem;
     }
-    this.#finishedAt = this.#options.now();
+    this.#finishedAt = this.#elapsed();
   }
 
-  /** The watchdog: runs a pass when none has ended for `MAINTENANCE_SILENCE_MS`. */
+  /**
+   * The watchdog: runs a pass when none has ended for `MAINTENANCE_SILENCE_MS`, and soon after one that failed, so that
+   * health does not tell of a trouble for a minute that was over in a second.
+   */
   async watch(): Promise<void> {
-    const silenceMs = this.#options.now() - this.#finishedAt;
-    if (silenceMs < MAINTENANCE_SILENCE_MS) return;
-    log.warn("No tick for {silenceMs} ms; the watchdog runs the pass of the minute", { silenceMs });
+    const silenceMs = this.#elapsed() - this.#finishedAt;
+    const failed = this.#problem !== null;
+    if (silenceMs < (failed ? MAINTENANCE_RETRY_MS : MAINTENANCE_SILENCE_MS)) return;
+    if (!failed) log.warn("No tick for {silenceMs} ms; the watchdog runs the pass of the minute", { silenceMs });
     await this.pass();
   }
 
