@@ -232,6 +232,8 @@ export const RETENTION_MIN_MS = HOUR_MS;
 export const ZONES_CACHED = 32;
 /** Quarters of an hour, and days, remembered of one zone: three months and twenty years; beyond it, it starts anew. */
 export const ZONE_CACHE_ENTRIES = 8_192;
+/** An event that holds retention up for longer is warned of: by the usual clock skew it does so for a day. */
+export const PURGE_HOLD_WARNED_MS = 24 * HOUR_MS;
 /** Retention purges so much later than asked, so that no window that still takes events loses any. */
 export const RETENTION_SLACK_MS = HOUR_MS;
 

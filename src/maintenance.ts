@@ -75,7 +75,8 @@ export class Maintenance {
     const settled = await store.settle();
     if (settled > 0) log.debug("Counted {settled} events", { settled });
     if (retentionMs === null) return;
-    const purged = await store.purge(now() - retentionMs - maxFutureMs - RETENTION_SLACK_MS);
+    const time = now();
+    const purged = await store.purge(time - retentionMs - maxFutureMs - RETENTION_SLACK_MS, { now: time });
     if (purged > 0) log.info("Purged {purged} events that retention no longer keeps", { purged });
   }
 }

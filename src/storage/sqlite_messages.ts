@@ -1,5 +1,6 @@
 /** What the threads of the SQLite store say to each other. */
 import type { ErrorCode } from "../errors.ts";
+import type { PurgeBorder } from "../retention.ts";
 import type { AggregateQuery } from "../rollup.ts";
 import type { AppendStatus, EventFilter, EventRange, PagePosition, PageRequest } from "../storage.ts";
 import type { EventColumns } from "./sqlite_columns.ts";
@@ -41,7 +42,7 @@ export interface Withdraw {
 /** Asked of the writer. All but `follow` and `leave` carry the number of their call. */
 export type WriterRequest =
   | { readonly kind: "append"; readonly columns: EventColumns }
-  | { readonly kind: "purge"; readonly receivedBefore: number }
+  | { readonly kind: "purge"; readonly border: PurgeBorder }
   | { readonly kind: "erase"; readonly tenant: string; readonly userId: string }
   | { readonly kind: "rebuild"; readonly range: EventRange }
   | { readonly kind: "ping" }

@@ -117,8 +117,8 @@ export class SqliteStore implements EventStore {
     return await this.#writer.call({ kind: "rebuild", range }) as RecountReport;
   }
 
-  async purge(receivedBefore: number): Promise<number> {
-    return await this.#writer.call({ kind: "purge", receivedBefore }) as number;
+  async purge(receivedBefore: number, { now = Infinity } = {}): Promise<number> {
+    return await this.#writer.call({ kind: "purge", border: { receivedBefore, now } }) as number;
   }
 
   async erase(tenant: string, userId: string): Promise<number> {

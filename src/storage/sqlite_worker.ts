@@ -50,6 +50,22 @@ export function report(level: "info" | "warning" | "error", text: string): void 
   scope.postMessage({ kind: "log", level, text });
 }
 
+/** Tells of each new trouble once, however often it comes. */
+export class Trouble {
+  #told = "";
+
+  /** Tells it, unless it is what was told last. */
+  tell(level: "warning" | "error", text: string): void {
+    if (text !== this.#told) report(level, text);
+    this.#told = text;
+  }
+
+  /** It is over: it is told again when it comes again. */
+  end(): void {
+    this.#told = "";
+  }
+}
+
 /** The next message that waits at a port, without giving up the thread; `undefined` when none does. */
 export function nextMessage<T>(port: MessagePort): T | undefined {
   return receiveMessageOnPort(port as unknown as NodePort)?.message as T | undefined;

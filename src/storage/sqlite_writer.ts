@@ -25,7 +25,7 @@ import {
 import { Names } from "./sqlite_names.ts";
 import { purge } from "./sqlite_purge.ts";
 import { rebuild } from "./sqlite_rebuild.ts";
-import { failure, messageOf, nextMessage, report, serve, type Service } from "./sqlite_worker.ts";
+import { failure, messageOf, nextMessage, report, serve, type Service, Trouble } from "./sqlite_worker.ts";
 
 type Request = Numbered<WriterRequest> | Extract<WriterRequest, { kind: "follow" } | { kind: "leave" }> | Withdraw;
 
@@ -56,6 +56,8 @@ export interface WriterParts {
   readonly database: DatabaseSync;
   readonly appender: Appender;
   readonly indexer: Indexer;
+  /** Events that hold retention up. */
+  readonly held: Trouble;
 }
 
 class Writer implements Service {
@@ -66,6 +68,7 @@ class Writer implements Service {
   readonly #clients = new Set<Client>();
   readonly #appends: PendingAppend[] = [];
   readonly #jobs: Job[] = [];
+  readonly #held = new Trouble();
   /** What the last commit stored; `null` before the first. */
   #announced: StoredRows | null = null;
   /** Why the last transaction failed; `null` when it did not. */
@@ -147,8 +150,8 @@ class Writer implements Service {
   }
 
   #steps(request: Extract<WriterRequest, { kind: "purge" | "erase" | "rebuild" }>): Iterator<void, unknown> {
-    const parts = { database: this.#database, appender: this.#appender, indexer: this.#indexer };
-    if (request.kind === "purge") return purge(parts, request);
+    const parts = { database: this.#database, appender: this.#appender, indexer: this.#indexer, held: this.#held };
+    if (request.kind === "purge") return purge(parts, request.border);
     if (request.kind === "erase") return erase(parts, request);
     return rebuild(parts, request);
   }

@@ -59,7 +59,10 @@ fileTest(
     const taken: Event[] = [];
     let refused: Event[] = [];
     for (let batch = 0; refused.length === 0; batch++) {
-      const group = events(300, (i) => ({ timestamp: NOON + i * 1_000, receivedAt: batch, amount: batch }));
+      const group = events(
+        300,
+        (i) => ({ timestamp: NOON + i * 1_000, receivedAt: NOON + HOUR + batch, amount: batch }),
+      );
       const statuses = tally(await open.store.append(group));
       if (statuses.stored === 300) taken.push(...group);
       else refused = group;
@@ -74,10 +77,10 @@ fileTest(
     assertEquals((await open.store.verify(ALL)).differing, 0);
     assertCellsMatch(path);
 
-    const newer = events(300, (i) => ({ timestamp: NOON + HOUR + i, receivedAt: 10_000 }));
+    const newer = events(300, (i) => ({ timestamp: NOON + HOUR + i, receivedAt: NOON + 2 * HOUR }));
     assertEquals(tally(await open.store.append(newer)), { unavailable: 300 });
     const half = Math.floor(taken.length / 600);
-    assertEquals(await open.store.purge(half), half * 300);
+    assertEquals(await open.store.purge(NOON + HOUR + half), half * 300);
     // There is room for the trial, but only a commit proves that groups fit again.
     assertEquals((await open.store.health()).ok, false);
     assertEquals(tally(await open.store.append(newer)), { stored: 300 });

@@ -108,10 +108,13 @@ fileTest("a number of the log is never used again, also after a purge of the new
   let newest = 0;
   for (let round = 0; round < 3; round++) {
     await using open = await openFile(path);
-    await store(open.store, events(10, (i) => ({ timestamp: NOON + round * MINUTE + i, receivedAt: round })));
+    await store(
+      open.store,
+      events(10, (i) => ({ timestamp: NOON + round * MINUTE + i, receivedAt: NOON + HOUR + round })),
+    );
     assert(open.log.newest().seq >= newest + 10);
     newest = open.log.newest().seq;
-    assertEquals(await open.store.purge(round + 1), 10);
+    assertEquals(await open.store.purge(NOON + HOUR + round + 1), 10);
     assertEquals(open.log.newest().seq, newest);
   }
 });
