@@ -85,7 +85,7 @@ export class SqliteDatabase implements AsyncDisposable {
       return database;
     } catch (error) {
       lock[Symbol.dispose]();
-      throw error;
+      throw explanationOf(options.path, error);
     }
   }
 
@@ -204,8 +204,13 @@ function explained<T>(path: string, work: () => T): T {
   try {
     return work();
   } catch (cause) {
-    if (!(cause instanceof Error) || cause.message.startsWith("Cannot open")) throw cause;
-    const explanation = EXPLANATIONS.find(([pattern]) => pattern.test(cause.message))?.[1];
-    throw new Error(`Cannot open ${path}: ${explanation ?? cause.message}`, { cause });
+    throw explanationOf(path, cause);
   }
+}
+
+/** The error with the path and, where it is known, what to do. */
+function explanationOf(path: string, cause: unknown): unknown {
+  if (!(cause instanceof Error) || cause.message.startsWith("Cannot open")) return cause;
+  const explanation = EXPLANATIONS.find(([pattern]) => pattern.test(cause.message))?.[1];
+  return new Error(`Cannot open ${path}: ${explanation ?? cause.message}`, { cause });
 }

@@ -82,6 +82,15 @@ function corrupt(database: DatabaseSync, cell: CellKey): void {
   if (changes !== 1) throw new Error(`Cannot corrupt a cell that is not there: ${cell.eventType} at ${cell.start}`);
 }
 
+/** Overwrites the pages of a file from one on; 0 is the first. */
+export function damagePages(path: string, firstPage: number): void {
+  const pageBytes = 4_096;
+  using file = Deno.openSync(path, { write: true });
+  const { size } = file.statSync();
+  file.seekSync(firstPage * pageBytes, Deno.SeekMode.Start);
+  file.writeSync(new Uint8Array(size - firstPage * pageBytes).fill(0xa5));
+}
+
 /** Types of {@link fillCells}. */
 export const FILLED_TYPES = 100;
 

@@ -4,7 +4,7 @@ import { SqliteDatabase } from "../../src/storage/sqlite.ts";
 import { SCHEMA_VERSION } from "../../src/storage/sqlite_schema.ts";
 import { event, events, HOUR, idsOf, MINUTE, NOON, store, TENANT } from "./conformance/events.ts";
 import { listAll, query, totalOf } from "./conformance/model.ts";
-import { behindItsBack, fileTest, openFile, startChild } from "./sqlite.ts";
+import { behindItsBack, damagePages, fileTest, openFile, startChild } from "./sqlite.ts";
 
 const ALL = { tenant: TENANT, from: NOON - 24 * HOUR, to: NOON + 24 * HOUR };
 
@@ -57,6 +57,18 @@ fileTest("what is no database, another program's, or cannot be made is refused w
   assertMatch(await refusal(`${text}/eventhub.db`), /its folder is a file/);
   Deno.mkdirSync(`${folder}/folder.db`);
   assertMatch(await refusal(`${folder}/folder.db`), /it is a folder/);
+});
+
+fileTest("a file that is damaged beyond its first page is named, with what to do", async (folder) => {
+  for (const firstPage of [1, 40]) {
+    const path = `${folder}/${firstPage}.db`;
+    {
+      await using open = await openFile(path);
+      await store(open.store, events(5_000));
+    }
+    damagePages(path, firstPage);
+    assertMatch(await refusal(path), /the file is damaged; restore a backup/);
+  }
 });
 
 fileTest("a folder that takes no files is named", async (folder) => {
