@@ -16,7 +16,17 @@ import { Recount } from "./sqlite_recount.ts";
 import { RecountQueries } from "./sqlite_recount_queries.ts";
 import { toRowColumns } from "./sqlite_rows.ts";
 import { Windows } from "./sqlite_windows.ts";
-import { failure, nextMessage, serve, type Service } from "./sqlite_worker.ts";
+import {
+  damaged,
+  failure,
+  isDamage,
+  isDatabaseError,
+  messageOf,
+  nextMessage,
+  serve,
+  type Service,
+  Trouble,
+} from "./sqlite_worker.ts";
 
 type Request = Numbered<ReaderRequest> | Leave | Withdraw;
 type Asked = Exclude<Numbered<ReaderRequest>, { readonly kind: "ping" }>;
@@ -41,6 +51,9 @@ class Reader implements Service {
   readonly #short: Question[] = [];
   readonly #long: Question[] = [];
   readonly #recounting: Question[] = [];
+  readonly #trouble = new Trouble();
+  /** Set for good when the file turned out to be damaged. */
+  #damage: StoreHealth | null = null;
   #running = false;
   #closed = false;
 
@@ -91,10 +104,21 @@ class Reader implements Service {
   #pong(call: number): Reply {
     try {
       this.#names.refresh();
+      if (this.#damage !== null) return { kind: "done", call, value: this.#damage };
       return { kind: "done", call, value: { ok: true, detail: "questions are answered" } satisfies StoreHealth };
     } catch (error) {
-      return failure(call, error);
+      return this.#failed(call, error);
     }
+  }
+
+  /** The reply to a question that failed. Nobody but who asked would hear of it: so it is told, once. */
+  #failed(call: number, error: unknown): Reply {
+    if (isDamage(error)) this.#damage ??= damaged(error);
+    if (isDatabaseError(error)) {
+      const what = error instanceof Error ? error.stack : String(error);
+      this.#trouble.tell("error", `A question could not be answered: ${what}`, messageOf(error));
+    }
+    return failure(call, error);
   }
 
   /** Does not answer what nobody waits for, also when it was begun. */
@@ -146,7 +170,7 @@ class Reader implements Service {
       if (!done) return;
       port.postMessage({ kind: "done", call, value } satisfies Reply);
     } catch (error) {
-      port.postMessage(failure(call, error));
+      port.postMessage(this.#failed(call, error));
     }
     lane.shift();
   }

@@ -25,7 +25,17 @@ import {
 import { Names } from "./sqlite_names.ts";
 import { purge } from "./sqlite_purge.ts";
 import { rebuild } from "./sqlite_rebuild.ts";
-import { failure, messageOf, nextMessage, report, serve, type Service, Trouble } from "./sqlite_worker.ts";
+import {
+  damaged,
+  failure,
+  isDamage,
+  messageOf,
+  nextMessage,
+  report,
+  serve,
+  type Service,
+  Trouble,
+} from "./sqlite_worker.ts";
 
 type Request = Numbered<WriterRequest> | Extract<WriterRequest, { kind: "follow" } | { kind: "leave" }> | Withdraw;
 
@@ -73,6 +83,8 @@ class Writer implements Service {
   #announced: StoredRows | null = null;
   /** Why the last transaction failed; `null` when it did not. */
   #trouble: string | null = null;
+  /** Set for good when the file turned out to be damaged. */
+  #damage: StoreHealth | null = null;
   /** When it failed, milliseconds of `performance.now()`. */
   #troubledAt = 0;
   #running = false;
@@ -282,7 +294,10 @@ class Writer implements Service {
 
   #fail(what: string, error: unknown): void {
     const trouble = messageOf(error);
-    if (trouble !== this.#trouble) report("error", `${what}: ${error instanceof Error ? error.stack : trouble}`);
+    // What succeeds between two blows to a damaged file does not make it news.
+    const known = trouble === this.#trouble || (isDamage(error) && this.#damage !== null);
+    if (isDamage(error)) this.#damage ??= damaged(error);
+    if (!known) report("error", `${what}: ${error instanceof Error ? error.stack : trouble}`);
     this.#trouble = trouble;
     this.#troubledAt = performance.now();
   }
@@ -292,6 +307,7 @@ class Writer implements Service {
    * sending. Not at once, because what the trial writes may fit where a group does not.
    */
   #health(): StoreHealth {
+    if (this.#damage !== null) return this.#damage;
     if (this.#trouble !== null && performance.now() - this.#troubledAt >= this.#troubleMs) {
       try {
         this.#appender.probe();
