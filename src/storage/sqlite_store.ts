@@ -12,7 +12,7 @@ import type {
   StoreHealth,
   Total,
 } from "../storage.ts";
-import type { ChangedCell } from "../stream.ts";
+import type { ChangedCell, ChangedCells } from "../stream.ts";
 import { SQLITE_HEALTH_MS } from "../limits.ts";
 import { type CallOptions, Calls } from "./sqlite_calls.ts";
 import { fromColumns, toColumns } from "./sqlite_columns.ts";
@@ -38,7 +38,7 @@ export class SqliteStore implements EventStore {
   readonly #writer = new Calls<WriterRequest>("writer", ({ changed }) => this.#notify(changed));
   readonly #reader = new Calls<ReaderRequest>("reader");
   readonly #listeners = new Set<() => void>();
-  readonly #cellListeners = new Set<(cells: readonly ChangedCell[]) => void>();
+  readonly #cellListeners = new Set<(cells: ChangedCells) => void>();
   readonly #question: CallOptions;
   #health: Promise<StoreHealth> | null = null;
   #closed: Promise<void> | null = null;
@@ -56,7 +56,7 @@ export class SqliteStore implements EventStore {
         this.#writer.connect(data.port);
         this.#follow(null);
         // Another thread may have stored events while this one had no writer to hear it from.
-        if (writer && data.port !== null) this.#notify(null);
+        if (writer && data.port !== null) this.#notify("all");
         writer = true;
       } else {
         this.#reader.connect(data.port);
@@ -147,8 +147,8 @@ export class SqliteStore implements EventStore {
     return this.#listen(this.#listeners, { listener: () => listener(), seen });
   }
 
-  /** Calls back with the cells each commit behind the row `seen` changed, until the returned function is called. */
-  watchCells(listener: (cells: readonly ChangedCell[]) => void, seen: number): () => void {
+  /** Calls back with what each commit behind the row `seen` changed, and after a gap with `all`, until the returned function is called. */
+  watchCells(listener: (cells: ChangedCells) => void, seen: number): () => void {
     return this.#listen(this.#cellListeners, { listener: (cells) => listener(cells), seen });
   }
 
@@ -188,10 +188,10 @@ export class SqliteStore implements EventStore {
     this.#writer.tell({ kind: "follow", level, seen });
   }
 
-  #notify(changed: ChangedColumns | null): void {
+  #notify(changed: ChangedColumns | "all" | null): void {
     for (const listener of this.#listeners) listener();
     if (changed === null || this.#cellListeners.size === 0) return;
-    const cells = changedCells(changed);
+    const cells = changed === "all" ? changed : changedCells(changed);
     for (const listener of this.#cellListeners) listener(cells);
   }
 }

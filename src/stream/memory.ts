@@ -4,6 +4,7 @@ import { HubError } from "../errors.ts";
 import type { Event } from "../event.ts";
 import type {
   ChangedCell,
+  ChangedCells,
   EventStream,
   LogEntry,
   LogPage,
@@ -101,7 +102,7 @@ export class MemoryStream implements EventStream {
     return this.watchCells(() => listener());
   }
 
-  watchCells(listener: (cells: readonly ChangedCell[]) => void): () => void {
+  watchCells(listener: (cells: ChangedCells) => void): () => void {
     if (this.#closed) return () => {};
     const unwatch = this.#log.watch(listener);
     this.#unwatch.add(unwatch);

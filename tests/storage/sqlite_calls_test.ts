@@ -136,6 +136,8 @@ Deno.test("sqlite: what was asked of a Worker that died is unavailable at once, 
   const [asked, appended, erased] = [store.get(TENANT, "a"), store.append(events(2)), store.erase(TENANT, "user-1")];
   let told = 0;
   store.watch(() => told++, 0);
+  const changed: unknown[] = [];
+  store.watchCells((cells) => changed.push(cells), 0);
   fakes.lose("reader");
   fakes.lose("writer");
   const isLost = Promise.withResolvers<"never answered">();
@@ -146,6 +148,7 @@ Deno.test("sqlite: what was asked of a Worker that died is unavailable at once, 
   assertEquals(await Promise.race([appended, isLost.promise]), ["unavailable", "unavailable"]);
   assertEquals(await codeOf(store.get(TENANT, "a")), "unavailable");
   await isLost.promise;
+  assertEquals(changed, ["all"]);
   assertEquals(told, 1, "events may have been stored while there was no writer to hear of them from");
   await fakes[Symbol.asyncDispose]();
 });
