@@ -9,7 +9,7 @@ import { COMMIT_EVENTS_MAX, SQLITE_CHECKPOINT_PAGES, SQLITE_WRITER_CACHE_KIBIBYT
 import type { StoreHealth } from "../storage.ts";
 import { Appender, type Slice, type StoredRows } from "./sqlite_append.ts";
 import { ColumnReader } from "./sqlite_columns.ts";
-import { openForWriting } from "./sqlite_connection.ts";
+import { openForWriting, Query, SYNCHRONOUS_FULL } from "./sqlite_connection.ts";
 import { erase } from "./sqlite_erase.ts";
 import { Indexer } from "./sqlite_index.ts";
 import {
@@ -79,6 +79,7 @@ class Writer implements Service {
   readonly #appends: PendingAppend[] = [];
   readonly #jobs: Job[] = [];
   readonly #held = new Trouble();
+  readonly #synchronous: Query;
   /** What the last commit stored; `null` before the first. */
   #announced: StoredRows | null = null;
   /** Why the last transaction failed; `null` when it did not. */
@@ -103,6 +104,7 @@ class Writer implements Service {
     this.#appender = new Appender(this.#database);
     this.#indexer = new Indexer(this.#database, { stepRows: indexStepRows });
     this.#names = new Names(this.#database);
+    this.#synchronous = new Query(this.#database, "pragma synchronous");
   }
 
   attach(port: MessagePort): void {
@@ -202,6 +204,7 @@ class Writer implements Service {
     const parts: { append: PendingAppend; to: number }[] = [];
     let room = COMMIT_EVENTS_MAX;
     const waiting = this.#appends.reduce((sum, { events, done }) => sum + events.count - done, 0);
+    this.#indexer.resumeWhenBroken();
     while (this.#indexer.mustStepBefore(Math.min(waiting, room))) this.#index();
     for (const append of this.#appends) {
       const { events, statuses, done } = append;
@@ -308,6 +311,9 @@ class Writer implements Service {
    */
   #health(): StoreHealth {
     if (this.#damage !== null) return this.#damage;
+    if (this.#synchronous.first()![0] !== SYNCHRONOUS_FULL) {
+      return { ok: false, detail: "Commits are not synced to disk" };
+    }
     if (this.#trouble !== null && performance.now() - this.#troubledAt >= this.#troubleMs) {
       try {
         this.#appender.probe();
