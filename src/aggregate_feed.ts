@@ -12,7 +12,7 @@ import {
   WINDOW_CLOSE_GRACE_MS,
 } from "./limits.ts";
 import type { EventStore } from "./storage.ts";
-import type { ChangedCell, EventStream } from "./stream.ts";
+import type { ChangedCells, EventStream } from "./stream.ts";
 import { type Window, windowOf } from "./window.ts";
 
 const log = getLogger(["eventhub", "aggregate-feed"]);
@@ -117,8 +117,13 @@ class Topic {
     this.options = options;
   }
 
-  note(cells: readonly ChangedCell[]): void {
+  note(cells: ChangedCells, now: number): void {
     const { tenant, eventTypes, window } = this.options;
+    if (cells === "all") {
+      const current = windowOf(now, window).start;
+      for (const start of [...this.open.keys(), windowOf(current - 1, window).start, current]) this.changed.add(start);
+      return;
+    }
     for (const cell of cells) {
       if (cell.tenant !== tenant) continue;
       if (eventTypes !== null && !eventTypes.includes(cell.eventType)) continue;
@@ -183,7 +188,7 @@ export class AggregateFeed {
     const topic = this.#topics.get(key) ?? new Topic(options);
     this.#topics.set(key, topic);
     this.#unwatch ??= this.#stream.watchCells((cells) => {
-      for (const each of this.#topics.values()) each.note(cells);
+      for (const each of this.#topics.values()) each.note(cells, this.#now());
     });
     const subscriber = new WindowSubscriber({
       elapsed: this.#elapsed,

@@ -114,7 +114,7 @@ async function openStorage(config: Config, opening: AsyncDisposableStack): Promi
     return { store, stream: opening.use(new MemoryStream(store)), database: null };
   }
   const database = opening.use(await SqliteDatabase.open({ path: config.store.path }));
-  const { store, log } = await connectSqlite(database.ports().ports);
+  const { store, log } = await connectSqlite(database.ports().ports, { questionMs: config.requestTimeoutMs });
   const stream = opening.use(new LogStream(log));
   opening.use(store);
   return { store, stream, database };

@@ -36,7 +36,7 @@ interface ThreadScope {
 async function open(config: Config, ports: SqlitePorts) {
   await using opening = new AsyncDisposableStack();
   await configureLogging(config);
-  const { store, log } = await connectSqlite(ports);
+  const { store, log } = await connectSqlite(ports, { questionMs: config.requestTimeoutMs });
   const stream = opening.use(new LogStream(log));
   opening.use(store);
   const hub = new Hub({ ...config, ...clocks, store, stream });

@@ -2,7 +2,7 @@
 import type { FromThread, ToThread } from "./app_worker.ts";
 import type { Config } from "./config.ts";
 import { THREAD_SILENCE_MS } from "./limits.ts";
-import { every, type SupervisedWorker, within } from "./worker.ts";
+import { every, Silence, type SupervisedWorker, within } from "./worker.ts";
 
 /** Ports that the thread reaches the store over, and what of them must be transferred. */
 export interface ThreadPorts<Ports> {
@@ -12,7 +12,7 @@ export interface ThreadPorts<Ports> {
 
 type Start = Extract<ToThread, { kind: "start" }>;
 
-/** How long the thread may take for an answer that is not a request of a client. */
+/** How long the thread may take for an answer that is not a request of a client; a part of `THREAD_SILENCE_MS`. */
 const ANSWER_MS = 5_000;
 
 /** Starts the Worker, again after its death, and speaks with it. */
@@ -42,9 +42,9 @@ export class GrpcThread implements SupervisedWorker {
     const worker = new Worker(new URL("./app_worker.ts", import.meta.url), { type: "module", name: this.name });
     const stopped = Promise.withResolvers<void>();
     const watching = new AbortController();
-    let heardAt = Date.now();
+    const silence = new Silence({ looksMax: THREAD_SILENCE_MS / ANSWER_MS });
     worker.onmessage = ({ data }: MessageEvent<FromThread>) => {
-      heardAt = Date.now();
+      silence.end();
       this.#hear(data, stopped);
     };
     worker.onerror = (event) => {
@@ -58,8 +58,7 @@ export class GrpcThread implements SupervisedWorker {
     const { ports, transfer } = this.#connect();
     worker.postMessage({ kind: "start", config: { ...this.#config, grpcPort: this.#port }, ports }, transfer);
     void every(ANSWER_MS, watching.signal, () => {
-      const silenceMs = Date.now() - heardAt;
-      if (silenceMs > THREAD_SILENCE_MS) stopped.reject(new Error(`The gRPC thread was silent for ${silenceMs} ms`));
+      if (silence.look()) stopped.reject(new Error(`The gRPC thread was silent for ${THREAD_SILENCE_MS} ms`));
     });
     try {
       await stopped.promise;

@@ -62,6 +62,9 @@ export const PAGE_BYTES_MAX = 3.5 * MEBIBYTE;
 export const PAGE_EVENTS_DEFAULT = 50;
 /** A week of minutes; the answer is made whole in memory. */
 export const AGGREGATE_ROWS_MAX = 10_000;
+/** Cells one question about windows may read, 1 to 2 s of work: ten types in each minute of the 104 days that
+ * `AGGREGATE_ROWS_MAX` windows of a quarter of an hour span are 1.5 million, ten years of hours 0.9 million. */
+export const AGGREGATE_CELLS_MAX = 2_000_000;
 /** Differences told by a recount; the rest is only counted. */
 export const RECOUNT_DIFFERENCES_MAX = 100;
 /** A day. */
@@ -153,6 +156,16 @@ export const SQLITE_ERASE_STEP_ROWS = 512;
 export const SQLITE_REBUILD_STEP_ROWS = 4_096;
 /** Entries of an index that one page of a list looks at; then it is short, and the next one goes on. */
 export const LIST_ENTRIES_MAX = 500_000;
+/** Cells of one step of a question about windows: some 40 ms with percentiles, 5 ms without. */
+export const SQLITE_AGGREGATE_STEP_CELLS = 8_192;
+/** How long the reader stays with questions of one length before it looks at those of another. */
+export const SQLITE_READ_TURN_MS = 10;
+/** Calls of one thread that wait for the reader or the writer: some seconds of short questions. */
+export const SQLITE_CALLS_PENDING_MAX = 1_024;
+/** How long a question may wait for its answer, where no request time-out is set. */
+export const SQLITE_QUESTION_MS = 30 * SECOND_MS;
+/** Whether the store is well is known by then, or it is not: probes give up after some seconds themselves. */
+export const SQLITE_HEALTH_MS = 2 * SECOND_MS;
 /** How often the log of the database is moved into it, beside the writer. */
 export const SQLITE_CHECKPOINT_MS = 100;
 /** Pages in the log of the database beyond which the writer moves them itself. */
@@ -231,6 +244,8 @@ export const RETENTION_MIN_MS = HOUR_MS;
 export const ZONES_CACHED = 32;
 /** Quarters of an hour, and days, remembered of one zone: three months and twenty years; beyond it, it starts anew. */
 export const ZONE_CACHE_ENTRIES = 8_192;
+/** An event that holds retention up for longer is warned of: by the usual clock skew it does so for a day. */
+export const PURGE_HOLD_WARNED_MS = 24 * HOUR_MS;
 /** Retention purges so much later than asked, so that no window that still takes events loses any. */
 export const RETENTION_SLACK_MS = HOUR_MS;
 
@@ -239,6 +254,8 @@ export const RETENTION_SLACK_MS = HOUR_MS;
 export const MAINTENANCE_PASS_MS = 50 * SECOND_MS;
 /** Without a pass for so long the watchdog runs one. */
 export const MAINTENANCE_SILENCE_MS = 150 * SECOND_MS;
+/** A pass that failed is tried again so soon; `/readyz` tells of it until then. */
+export const MAINTENANCE_RETRY_MS = 5 * SECOND_MS;
 /** How often subscribers get keep-alives and windows close. */
 export const TICK_MS = SECOND_MS;
 /** A thread that gives no sign of life for so long is started again. */

@@ -3,7 +3,7 @@
  * stored and not from the ticks that trigger it, so a missed tick delays work and loses none.
  */
 import { getLogger } from "@logtape/logtape";
-import { MAINTENANCE_PASS_MS, MAINTENANCE_SILENCE_MS, RETENTION_SLACK_MS } from "./limits.ts";
+import { MAINTENANCE_PASS_MS, MAINTENANCE_RETRY_MS, MAINTENANCE_SILENCE_MS, RETENTION_SLACK_MS } from "./limits.ts";
 import type { EventStore } from "./storage.ts";
 import { within, type WorkerHealth } from "./worker.ts";
 
@@ -43,17 +43,23 @@ export class Maintenance {
       await within(MAINTENANCE_PASS_MS, "The pass of the minute", this.#running);
       this.#problem = null;
     } catch (cause) {
-      this.#problem = cause instanceof Error ? cause.message : String(cause);
-      log.error("The pass of the minute failed; the next one tries again", { cause });
+      const problem = cause instanceof Error ? cause.message : String(cause);
+      // It is tried again soon: the same trouble is told once.
+      if (problem !== this.#problem) log.error("The pass of the minute failed and is tried again", { cause });
+      this.#problem = problem;
     }
     this.#finishedAt = this.#options.elapsed();
   }
 
-  /** The watchdog: runs a pass when none has ended for `MAINTENANCE_SILENCE_MS`. */
+  /**
+   * The watchdog: runs a pass when none has ended for `MAINTENANCE_SILENCE_MS`, and soon after one that failed, so that
+   * health does not tell of a trouble for a minute that was over in a second.
+   */
   async watch(): Promise<void> {
     const silenceMs = this.#options.elapsed() - this.#finishedAt;
-    if (silenceMs < MAINTENANCE_SILENCE_MS) return;
-    log.warn("No tick for {silenceMs} ms; the watchdog runs the pass of the minute", { silenceMs });
+    const failed = this.#problem !== null;
+    if (silenceMs < (failed ? MAINTENANCE_RETRY_MS : MAINTENANCE_SILENCE_MS)) return;
+    if (!failed) log.warn("No tick for {silenceMs} ms; the watchdog runs the pass of the minute", { silenceMs });
     await this.pass();
   }
 
@@ -67,7 +73,8 @@ export class Maintenance {
     const settled = await store.settle();
     if (settled > 0) log.debug("Counted {settled} events", { settled });
     if (retentionMs === null) return;
-    const purged = await store.purge(now() - retentionMs - maxFutureMs - RETENTION_SLACK_MS);
+    const time = now();
+    const purged = await store.purge(time - retentionMs - maxFutureMs - RETENTION_SLACK_MS, { now: time });
     if (purged > 0) log.info("Purged {purged} events that retention no longer keeps", { purged });
   }
 }

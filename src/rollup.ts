@@ -6,7 +6,7 @@ import type { Amount } from "./amount.ts";
 import { HubError } from "./errors.ts";
 import { Histogram } from "./histogram.ts";
 import { AGGREGATE_ROWS_MAX } from "./limits.ts";
-import { HOUR_MS, type Window, WINDOW_MS, windowOf, windowsIn, type WindowSize } from "./window.ts";
+import { HOUR_MS, hourOf, type Window, WINDOW_MS, windowOf, windowsIn, type WindowSize } from "./window.ts";
 
 /** Totals of a cell, all exact. `min` and `max` are amounts; both are 0 while `count` is 0. */
 export interface Cell {
@@ -94,58 +94,108 @@ export function mergeCell(into: Cell, from: Cell): void {
   into.sum += from.sum;
 }
 
-/** Which stored cells answer a query best: hours when every window of it consists of whole UTC hours, else minutes. */
-export function spanFor(query: Pick<AggregateQuery, "window" | "zone" | "from" | "to">): "minute" | "hour" {
-  if (query.window === "1h") return "hour";
-  if (query.window !== "1d") return "minute";
-  if (query.zone === "UTC") return "hour";
-  for (const window of windowsIn({ start: query.from, end: query.to }, "1d", query.zone)) {
-    if (window.start % HOUR_MS !== 0 || window.end % HOUR_MS !== 0) return "minute";
-  }
-  return "hour";
+/** A part of a query's range, and which stored cells to read for it. */
+export interface SpanRange extends Window {
+  readonly span: "minute" | "hour";
 }
 
 /**
- * Folds stored cells into the rows of a query, ordered by start, then event type. Cells beyond the range or of types
- * not asked for are left out. A row has percentiles when all its cells came with histograms. Throws `range_too_large`
- * beyond `AGGREGATE_ROWS_MAX` rows.
+ * Which stored cells answer a query best, in adjoining parts from first to last: hours where whole UTC hours lie within
+ * one window, minutes elsewhere. So a zone of half hours costs the minutes of one hour a day.
  */
-export function summarise(cells: Iterable<KeyedCell>, query: AggregateQuery): AggregateRow[] {
-  const wanted = query.eventTypes === null ? null : new Set(query.eventTypes);
-  const table = new Map<string, Map<number, RowTotals>>();
-  const typesSeen = new Set<string>();
-  let window: Window = { start: 0, end: 0 };
-  let rows = 0;
-  for (const cell of cells) {
-    if (cell.count === 0 || cell.start < query.from || cell.start >= query.to) continue;
-    if (wanted !== null && !wanted.has(cell.eventType)) continue;
-    if (cell.start < window.start || cell.start >= window.end) window = windowOf(cell.start, query.window, query.zone);
-    const group = query.groupByType ? cell.eventType : "";
-    typesSeen.add(group);
-    let column = table.get(group);
-    if (column === undefined) {
-      column = new Map();
-      table.set(group, column);
-    }
-    let totals = column.get(window.start);
-    if (totals === undefined) {
-      if (++rows > AGGREGATE_ROWS_MAX) throw tooManyRows();
-      totals = new RowTotals(window, query.percentiles);
-      column.set(window.start, totals);
-    }
-    totals.add(cell);
+export function* spansOf(query: Pick<AggregateQuery, "window" | "zone" | "from" | "to">): Iterable<SpanRange> {
+  const { window, zone, from, to } = query;
+  if (from >= to) return;
+  if (window !== "1d" || zone === "UTC") {
+    return yield { span: window === "1h" || window === "1d" ? "hour" : "minute", start: from, end: to };
   }
-  const groups = query.groupByType ? [...typesSeen].sort() : [""];
-  return query.fill ? filled(table, groups, query) : present(table, groups, query);
+  let part: SpanRange | undefined;
+  for (const day of windowsIn({ start: from, end: to }, "1d", zone)) {
+    for (const next of spansOfDay(day)) {
+      if (part !== undefined && part.span !== next.span) yield part;
+      part = part?.span === next.span ? { ...part, end: next.end } : next;
+    }
+  }
+  if (part !== undefined) yield part;
+}
+
+function spansOfDay({ start, end }: Window): SpanRange[] {
+  const firstHour = Math.ceil(start / HOUR_MS) * HOUR_MS;
+  const lastHour = hourOf(end);
+  const parts: SpanRange[] = [
+    { span: "minute", start, end: firstHour },
+    { span: "hour", start: firstHour, end: lastHour },
+    { span: "minute", start: lastHour, end },
+  ];
+  return parts.filter((part) => part.start < part.end);
+}
+
+/** {@link Summary} of cells that are all there. */
+export function summarise(cells: Iterable<KeyedCell>, query: AggregateQuery): AggregateRow[] {
+  const summary = new Summary(query);
+  for (const cell of cells) summary.add(cell);
+  return summary.rows();
+}
+
+/**
+ * Folds stored cells into the rows of a query. Cells beyond the range or of types not asked for are left out. A row has
+ * percentiles when all its cells came with histograms. Without them cells may come in any order; with them the cells of a
+ * window follow each other, so that few histograms are held at once.
+ */
+export class Summary {
+  readonly #query: AggregateQuery;
+  readonly #wanted: ReadonlySet<string> | null;
+  /** By event type (or the one group of all), then by the start of the window. */
+  readonly #table = new Map<string, Map<number, RowTotals>>();
+  readonly #scratch = new Histogram();
+  #window: Window = { start: 0, end: 0 };
+  /** Rows of that window. */
+  #open = new Set<RowTotals>();
+  #rows = 0;
+
+  constructor(query: AggregateQuery) {
+    this.#query = query;
+    this.#wanted = query.eventTypes === null ? null : new Set(query.eventTypes);
+  }
+
+  /** Adds a cell. Throws `range_too_large` beyond `AGGREGATE_ROWS_MAX` rows. */
+  add(cell: KeyedCell): void {
+    const { from, to, window: size, zone, groupByType, percentiles } = this.#query;
+    if (cell.count === 0 || cell.start < from || cell.start >= to) return;
+    if (this.#wanted !== null && !this.#wanted.has(cell.eventType)) return;
+    if (cell.start < this.#window.start || cell.start >= this.#window.end) {
+      this.#window = windowOf(cell.start, size, zone);
+      for (const totals of this.#open) totals.close(this.#scratch);
+      this.#open.clear();
+    }
+    const group = groupByType ? cell.eventType : "";
+    let column = this.#table.get(group);
+    if (column === undefined) this.#table.set(group, column = new Map());
+    let totals = column.get(this.#window.start);
+    if (totals === undefined) {
+      if (++this.#rows > AGGREGATE_ROWS_MAX) throw tooManyRows();
+      totals = new RowTotals(this.#window, percentiles);
+      column.set(this.#window.start, totals);
+    }
+    totals.add(cell, this.#scratch);
+    if (percentiles) this.#open.add(totals);
+  }
+
+  /** The rows, ordered by start, then event type. Throws `range_too_large` as {@link add}, when zeros are filled in. */
+  rows(): AggregateRow[] {
+    const { groupByType, fill } = this.#query;
+    for (const totals of this.#open) totals.close(this.#scratch);
+    const groups = groupByType ? [...this.#table.keys()].sort() : [""];
+    return fill ? filled(this.#table, groups, this.#query) : present(this.#table, groups, this.#query);
+  }
 }
 
 /** The rows that have events. */
 function present(table: Map<string, Map<number, RowTotals>>, groups: string[], query: AggregateQuery): AggregateRow[] {
   const rows: AggregateRow[] = [];
-  const scratch = new Histogram();
   for (const group of groups) {
     for (const totals of table.get(group)?.values() ?? []) {
-      rows.push(totals.row(query.groupByType ? group : null, scratch));
+      rows.push(totals.row(query.groupByType ? group : null));
     }
   }
   // The groups come in order and the sort is stable: rows of one start stay ordered by type.
@@ -156,7 +206,6 @@ function present(table: Map<string, Map<number, RowTotals>>, groups: string[], q
 function filled(table: Map<string, Map<number, RowTotals>>, groups: string[], query: AggregateQuery): AggregateRow[] {
   const rows: AggregateRow[] = [];
   if (groups.length === 0) return rows;
-  const scratch = new Histogram();
   // A day has at least 20 hours: whatever is surely too much is refused before it is made.
   const fewest = ((query.to - query.from) / WINDOW_MS[query.window]) * (query.window === "1d" ? 0.8 : 1);
   if (fewest * groups.length > AGGREGATE_ROWS_MAX * 1.5) throw tooManyRows();
@@ -164,7 +213,7 @@ function filled(table: Map<string, Map<number, RowTotals>>, groups: string[], qu
     for (const group of groups) {
       if (rows.length === AGGREGATE_ROWS_MAX) throw tooManyRows();
       const totals = table.get(group)?.get(window.start) ?? new RowTotals(window, false);
-      rows.push(totals.row(query.groupByType ? group : null, scratch));
+      rows.push(totals.row(query.groupByType ? group : null));
     }
   }
   return rows;
@@ -177,29 +226,50 @@ function tooManyRows(): HubError {
   );
 }
 
+/** Histograms of one row that wait to be merged: by bytes they are small, and merging many at once is cheapest. */
+const HISTOGRAMS_WAITING = 256;
+
 /** What a row adds up. */
 class RowTotals {
   readonly #window: Window;
   readonly #cell = emptyCell();
   #net = 0n;
-  /** Of the cells of the row; `null` when not asked for, or when a cell came without one. */
+  /** Of the cells of the row; `null` when not asked for, when a cell came without one, or when they are summed up. */
   #histograms: Histogram[] | null;
+  #percentiles: AggregateRow["percentiles"] = null;
 
   constructor(window: Window, percentiles: boolean) {
     this.#window = window;
     this.#histograms = percentiles ? [] : null;
   }
 
-  add(cell: KeyedCell): void {
+  /** `scratch` is room to merge histograms in: one for all rows. */
+  add(cell: KeyedCell, scratch: Histogram): void {
+    if (this.#percentiles !== null) throw new Error("Cannot add a cell to a window that was left");
     mergeCell(this.#cell, cell);
     if (cell.eventType === "purchase") this.#net += cell.sum;
     else if (cell.eventType === "return" || cell.eventType === "refund") this.#net -= cell.sum;
     if (cell.histogram === null) this.#histograms = null;
-    else this.#histograms?.push(cell.histogram);
+    if (this.#histograms === null || cell.histogram === null) return;
+    if (this.#histograms.push(cell.histogram) < HISTOGRAMS_WAITING) return;
+    mergeInto(scratch, this.#histograms);
+    this.#histograms = [Histogram.decode(scratch.encode())];
   }
 
-  /** The row. `scratch` is room to merge histograms in: one for all rows, so that thousands of rows stay small. */
-  row(eventType: string | null, scratch: Histogram): AggregateRow {
+  /** Makes percentiles of the histograms and lets go of them: no cell of the window follows. */
+  close(scratch: Histogram): void {
+    if (this.#histograms === null || this.#cell.count === 0) return;
+    mergeInto(scratch, this.#histograms);
+    this.#histograms = null;
+    this.#percentiles = {
+      p50: scratch.percentile(0.5, this.#cell),
+      p95: scratch.percentile(0.95, this.#cell),
+      p99: scratch.percentile(0.99, this.#cell),
+    };
+  }
+
+  /** The row. */
+  row(eventType: string | null): AggregateRow {
     const { count, sum, min, max } = this.#cell;
     const { start, end } = this.#window;
     const empty = count === 0;
@@ -213,23 +283,14 @@ class RowTotals {
       min: empty ? null : min,
       max: empty ? null : max,
       average: empty ? null : divideHalfEven(sum, BigInt(count)),
-      percentiles: empty || this.#histograms === null ? null : percentilesOf(this.#histograms, { min, max }, scratch),
+      percentiles: this.#percentiles,
     };
   }
 }
 
-function percentilesOf(
-  histograms: readonly Histogram[],
-  bounds: { min: Amount; max: Amount },
-  scratch: Histogram,
-): NonNullable<AggregateRow["percentiles"]> {
+function mergeInto(scratch: Histogram, histograms: readonly Histogram[]): void {
   scratch.clear();
   for (const histogram of histograms) scratch.merge(histogram);
-  return {
-    p50: scratch.percentile(0.5, bounds),
-    p95: scratch.percentile(0.95, bounds),
-    p99: scratch.percentile(0.99, bounds),
-  };
 }
 
 /** The quotient rounded to the nearest integer, a tie to the even one. The divisor is positive. */

@@ -127,10 +127,12 @@ export interface EventStore extends AsyncDisposable {
   rebuild(range: EventRange): Promise<RecountReport>;
 
   /**
-   * Deletes the events received before a time (milliseconds), oldest first and in small steps; keeps their cells.
-   * An event not newer than one ever purged is refused from then on. Answers how many were deleted.
+   * Deletes the events received before a time (milliseconds), oldest first and in small steps, up to the first that
+   * stays; keeps their cells. An event not newer than one ever purged is refused from then on, and so one stays whose
+   * timestamp is not older than that time. What was received later than `now` came while the clock was ahead: it keeps
+   * nothing behind it. `fateOf` is the rule. Answers how many were deleted.
    */
-  purge(receivedBefore: number): Promise<number>;
+  purge(receivedBefore: number, options?: { readonly now?: number }): Promise<number>;
 
   /** Makes the events of a user anonymous and hidden; type, amount, time and id stay. Answers how many. */
   erase(tenant: string, userId: string): Promise<number>;

@@ -55,6 +55,9 @@ export interface ChangedCell {
   readonly eventType: string;
 }
 
+/** What changed: these cells, or `all` after a gap, when any may have changed and nobody can say which. */
+export type ChangedCells = readonly ChangedCell[] | "all";
+
 /** The live log. */
 export interface EventStream extends AsyncDisposable {
   /** Name of the driver for logs and health. */
@@ -79,6 +82,6 @@ export interface EventStream extends AsyncDisposable {
   /** Calls back after every commit that made the log longer, until the returned function is called. */
   watch(listener: () => void): () => void;
 
-  /** Calls back with the cells each commit changed, until the returned function is called. */
-  watchCells(listener: (cells: readonly ChangedCell[]) => void): () => void;
+  /** Calls back with what each commit changed, and after a gap with `all`, until the returned function is called. */
+  watchCells(listener: (cells: ChangedCells) => void): () => void;
 }

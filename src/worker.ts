@@ -79,6 +79,30 @@ export class Supervisor implements AsyncDisposable {
   }
 }
 
+/**
+ * Tells whether another thread is silent, in looks and not by a clock: what happens while the process is stopped, or
+ * while its clock is set, is nobody's silence. Only looks that no sign of life followed count.
+ */
+export class Silence {
+  readonly #looksMax: number;
+  #looks = 0;
+
+  /** `looksMax`: so many looks without a sign of life are too many. */
+  constructor(options: { looksMax: number }) {
+    this.#looksMax = options.looksMax;
+  }
+
+  /** A sign of life came. */
+  end(): void {
+    this.#looks = 0;
+  }
+
+  /** Looks once more, at intervals; true when it is taken for dead. */
+  look(): boolean {
+    return this.#looks++ >= this.#looksMax;
+  }
+}
+
 /** Runs a step every `everyMs` until the signal is aborted; a step that throws ends it with that error. */
 export async function every(everyMs: number, signal: AbortSignal, step: () => void | Promise<void>): Promise<void> {
   while (!signal.aborted) {

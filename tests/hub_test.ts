@@ -4,6 +4,7 @@ import { type ErrorCode, HubError } from "../src/errors.ts";
 import type { AggregatesRequest, Hub } from "../src/hub.ts";
 import { AGGREGATE_ROWS_MAX, BATCH_EVENTS_MAX, BATCH_FIELD_ERRORS_MAX, FIELD_ERRORS_MAX } from "../src/limits.ts";
 import type { AppendStatus } from "../src/storage.ts";
+import { altered } from "./altered.ts";
 import { openTestHub, START } from "./harness.ts";
 
 const SENDER = { tenant: "default", source: "rest" } as const;
@@ -271,6 +272,35 @@ Deno.test("hub: live windows give the last two first, then what changes, at most
   assertEquals((await next).kind, "alive");
   subscription.close();
   assertEquals(test.hub.load.windowSubscribers, 0);
+});
+
+Deno.test("hub: after a gap in what is told of changes, the windows that are followed are sent again", async () => {
+  let gap = () => {};
+  await using test = openTestHub({
+    wrapStream: (sound) =>
+      altered(sound, {
+        // Tells of no commit: what happens then is known to nobody.
+        watchCells: (listener) => {
+          gap = () => listener("all");
+          return () => {};
+        },
+      }),
+  });
+  const minute = Math.floor(START / MINUTE) * MINUTE;
+  await publishAt(test.hub, [minute - MINUTE, minute]);
+  const subscription = await test.hub.subscribeAggregates({ ...request });
+  const rows = async () => {
+    const message = await subscription.next();
+    assert(message.kind === "rows");
+    return message.rows.map(({ start, count }) => [start - minute, count]);
+  };
+  assertEquals(await rows(), [[-MINUTE, 1], [0, 1]]);
+  await publishAt(test.hub, [minute - MINUTE, minute, minute]);
+  await test.hub.tick();
+  gap();
+  await test.hub.tick();
+  assertEquals(await rows(), [[-MINUTE, 2], [0, 3]]);
+  subscription.close();
 });
 
 Deno.test("hub: a stalled subscriber of windows is ended, newer rows replacing older ones until then", async () => {

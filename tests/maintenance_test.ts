@@ -1,6 +1,6 @@
 /** The pass of the minute: what it does, and that silence of the ticks is noticed. */
 import { assertEquals } from "@std/assert";
-import { MAINTENANCE_SILENCE_MS, RETENTION_SLACK_MS } from "../src/limits.ts";
+import { MAINTENANCE_RETRY_MS, MAINTENANCE_SILENCE_MS, RETENTION_SLACK_MS } from "../src/limits.ts";
 import { Maintenance } from "../src/maintenance.ts";
 
 const HOUR_MS = 3_600_000;
@@ -66,18 +66,47 @@ Deno.test("maintenance: a failing pass does not reject, shows in health, and the
   assertEquals(maintenance.health(), { ok: true, detail: "running" });
 });
 
-Deno.test("maintenance: the watchdog runs a pass only when none has ended for long", async () => {
+Deno.test("maintenance: the watchdog runs a pass only when none has ended for long, whatever the clock says", async () => {
   const store = noting();
-  let elapsed = 0;
-  // The time of day may be set while it waits.
-  const now = () => 100 * HOUR_MS - 2 * elapsed;
-  const maintenance = new Maintenance({ store, now, elapsed: () => elapsed, retentionMs: null, maxFutureMs: 0 });
+  let [now, elapsed] = [0, 0];
+  const maintenance = new Maintenance({
+    store,
+    now: () => now,
+    elapsed: () => elapsed,
+    retentionMs: null,
+    maxFutureMs: 0,
+  });
+  now = 10 * MAINTENANCE_SILENCE_MS;
   elapsed = MAINTENANCE_SILENCE_MS - 1;
   await maintenance.watch();
   assertEquals(store.calls, []);
+  now = -10 * MAINTENANCE_SILENCE_MS;
   elapsed += 1;
   await maintenance.watch();
   assertEquals(store.calls, ["settle"]);
   await maintenance.watch();
   assertEquals(store.calls, ["settle"]);
+});
+
+Deno.test("maintenance: a pass that failed is tried again soon, and health is well again with it", async () => {
+  let problem: Error | null = new Error("the writer was started again");
+  let elapsed = 0;
+  const maintenance = new Maintenance({
+    store: {
+      settle: () => problem === null ? Promise.resolve(0) : Promise.reject(problem),
+      purge: () => Promise.resolve(0),
+    },
+    now: () => 0,
+    elapsed: () => elapsed,
+    retentionMs: null,
+    maxFutureMs: 0,
+  });
+  await maintenance.pass();
+  problem = null;
+  elapsed = MAINTENANCE_RETRY_MS - 1;
+  await maintenance.watch();
+  assertEquals(maintenance.health().ok, false);
+  elapsed += 1;
+  await maintenance.watch();
+  assertEquals(maintenance.health().ok, true);
 });

@@ -12,7 +12,7 @@ import {
   foldAmount,
   type KeyedCell,
   mergeCell,
-  spanFor,
+  spansOf,
   summarise,
 } from "../src/rollup.ts";
 import { HOUR_MS, MINUTE_MS } from "../src/window.ts";
@@ -201,16 +201,27 @@ Deno.test("rollup: windows of every size hold exactly their cells", () => {
 });
 
 Deno.test("rollup: days of a zone, from hours where they fit and from minutes elsewhere", () => {
-  const spans = (zone: string, from: number, to: number) => spanFor({ window: "1d", zone, from, to });
-  assertEquals(spans("UTC", START, START + DAY_MS), "hour");
-  assertEquals(spans("Europe/Berlin", START - 2 * HOUR_MS, START + 22 * HOUR_MS), "hour");
-  assertEquals(spans("Asia/Kolkata", START - 5.5 * HOUR_MS, START + 18.5 * HOUR_MS), "minute");
-  assertEquals(spans("Asia/Kathmandu", START, START + DAY_MS), "minute");
+  const spans = (given: Pick<AggregateQuery, "window" | "zone">, from: number, to: number) =>
+    [...spansOf({ ...given, from, to })].map(({ span, start, end }) => [
+      span,
+      (start - from) / HOUR_MS,
+      (end - from) / HOUR_MS,
+    ]);
+  const days = (zone: string, from: number, to: number) => spans({ window: "1d", zone }, from, to);
+  assertEquals(days("UTC", START, START + DAY_MS), [["hour", 0, 24]]);
+  assertEquals(days("Europe/Berlin", START - 2 * HOUR_MS, START + 22 * HOUR_MS), [["hour", 0, 24]]);
+  assertEquals(days("Asia/Kolkata", START - 5.5 * HOUR_MS, START + 42.5 * HOUR_MS), [
+    ["minute", 0, 0.5],
+    ["hour", 0.5, 23.5],
+    ["minute", 23.5, 24.5],
+    ["hour", 24.5, 47.5],
+    ["minute", 47.5, 48],
+  ]);
   // Lord Howe Island is 11 hours ahead in summer and 10:30 in winter.
-  assertEquals(spans("Australia/Lord_Howe", Date.UTC(2025, 0, 1, 13), Date.UTC(2025, 0, 3, 13)), "hour");
-  assertEquals(spans("Australia/Lord_Howe", START, START + DAY_MS), "minute");
-  assertEquals(spanFor({ window: "1h", zone: "Asia/Kolkata", from: 0, to: 1 }), "hour");
-  assertEquals(spanFor({ window: "15m", zone: "UTC", from: 0, to: 1 }), "minute");
+  assertEquals(days("Australia/Lord_Howe", Date.UTC(2025, 0, 1, 13), Date.UTC(2025, 0, 3, 13)), [["hour", 0, 48]]);
+  assertEquals(spans({ window: "1h", zone: "Asia/Kolkata" }, START, START + HOUR_MS), [["hour", 0, 1]]);
+  assertEquals(spans({ window: "15m", zone: "UTC" }, START, START + HOUR_MS), [["minute", 0, 1]]);
+  assertEquals(days("Asia/Kolkata", START, START), []);
 
   const from = Date.parse("2025-10-25T22:00:00Z");
   const hours = Array.from({ length: 25 + 24 }, (_, i) => stored(from + i * HOUR_MS, "t", [i]));

@@ -1,6 +1,6 @@
 /** The supervisor: starts again what failed, tells health, stops everything. */
 import { assert, assertEquals } from "@std/assert";
-import { nextDelay, Supervisor, wait } from "../src/worker.ts";
+import { nextDelay, Silence, Supervisor, wait } from "../src/worker.ts";
 
 Deno.test("supervisor: waits double from 100 ms to 30 s", () => {
   assertEquals([1, 2, 3, 9, 10, 50].map(nextDelay), [100, 200, 400, 25_600, 30_000, 30_000]);
@@ -49,4 +49,11 @@ Deno.test("supervisor: disposing does not wait for the back-off of a failed part
   await new Promise((resolve) => setImmediate(resolve));
   await supervisor[Symbol.asyncDispose]();
   assertEquals(starts, 1);
+});
+
+Deno.test("silence: so many looks without a sign of life are death, a sign in between begins anew", () => {
+  const silence = new Silence({ looksMax: 2 });
+  assertEquals([silence.look(), silence.look()], [false, false]);
+  silence.end();
+  assertEquals([silence.look(), silence.look(), silence.look()], [false, false, true]);
 });

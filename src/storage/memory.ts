@@ -164,9 +164,9 @@ export class MemoryStore implements EventStore {
     return { events, cells, differing, differences, frozenMinutes };
   }
 
-  purge(receivedBefore: number): Promise<number> {
+  purge(receivedBefore: number, { now = Infinity } = {}): Promise<number> {
     return this.#whileOpen(() => {
-      const purged = this.log.purge(receivedBefore);
+      const purged = this.log.purge({ receivedBefore, now });
       for (const [tenant, entries] of Map.groupBy(purged, (entry) => entry.event.tenant)) {
         this.#tenant(tenant).remove(entries);
       }

@@ -1,7 +1,12 @@
 /** The order in which events came into the memory store: what its live stream reads. */
+import { getLogger } from "@logtape/logtape";
 import type { Event } from "../event.ts";
+import { PURGE_HOLD_WARNED_MS } from "../limits.ts";
+import { describeHeld, fateOf, type PurgeBorder } from "../retention.ts";
 import type { ChangedCell } from "../stream.ts";
 import { minuteOf } from "../window.ts";
+
+const log = getLogger(["eventhub", "memory"]);
 
 /** A stored event and its number in the log. Erasure replaces the event by an anonymous one. */
 export interface MemoryEntry {
@@ -17,6 +22,8 @@ export class MemoryLog {
   readonly #entries: MemoryEntry[] = [];
   readonly #listeners = new Set<(cells: readonly ChangedCell[]) => void>();
   #purged: { readonly sequence: number; readonly id: string } = { sequence: 0, id: "" };
+  /** The event that holds purges up, once it was warned of. */
+  #held: string | null = null;
   #closed = false;
 
   /** What is kept, in order. */
@@ -60,10 +67,21 @@ export class MemoryLog {
     return () => void this.#listeners.delete(own);
   }
 
-  /** Takes out the oldest entries, up to the first that was not received before that time. */
-  purge(receivedBefore: number): readonly MemoryEntry[] {
-    const kept = this.#entries.findIndex((entry) => entry.event.receivedAt >= receivedBefore);
-    const purged = this.#entries.splice(0, kept === -1 ? this.#entries.length : kept);
+  /** Takes out the oldest entries, up to the first that stays. */
+  purge(border: PurgeBorder): readonly MemoryEntry[] {
+    let count = 0;
+    for (const [index, { event }] of this.#entries.entries()) {
+      const fate = fateOf(event, border);
+      if (fate === "due") count = index + 1;
+      if (
+        fate === "held" && event.timestamp - border.receivedBefore > PURGE_HOLD_WARNED_MS && this.#held !== event.id
+      ) {
+        this.#held = event.id;
+        log.warn(describeHeld(event));
+      }
+      if (fate === "held" || fate === "kept") break;
+    }
+    const purged = this.#entries.splice(0, count);
     const last = purged.at(-1);
     if (last) this.#purged = { sequence: last.sequence, id: last.event.id };
     return purged;

@@ -4,7 +4,12 @@
  */
 import { basename, dirname, join } from "node:path";
 import { getLogger } from "@logtape/logtape";
-import { SQLITE_BUSY_TIMEOUT_MS, SQLITE_TAIL_CACHE_KIBIBYTES, SQLITE_TROUBLE_MS } from "../limits.ts";
+import {
+  SQLITE_BUSY_TIMEOUT_MS,
+  SQLITE_QUESTION_MS,
+  SQLITE_TAIL_CACHE_KIBIBYTES,
+  SQLITE_TROUBLE_MS,
+} from "../limits.ts";
 import { openForWriting } from "./sqlite_connection.ts";
 import { FileLock } from "./sqlite_lock.ts";
 import { SqliteLog } from "./sqlite_log.ts";
@@ -27,6 +32,8 @@ export interface SqliteOptions {
   readonly pagesMax?: number;
   /** Rows that are indexed together; small numbers are for tests. */
   readonly indexStepRows?: number;
+  /** Cells a question about windows may read; small numbers are for tests. */
+  readonly aggregateCellsMax?: number;
 }
 
 /** What a thread needs to connect: plain data and one port, to be transferred with a message. */
@@ -48,8 +55,8 @@ export class SqliteDatabase implements AsyncDisposable {
   private constructor(path: string, lock: FileLock, options: SqliteOptions) {
     this.#path = path;
     this.#lock = lock;
-    const { busyTimeoutMs = SQLITE_BUSY_TIMEOUT_MS, troubleMs = SQLITE_TROUBLE_MS, pagesMax, indexStepRows } = options;
-    const start: WorkerOptions = { path, busyTimeoutMs, troubleMs, pagesMax, indexStepRows };
+    const { busyTimeoutMs = SQLITE_BUSY_TIMEOUT_MS, troubleMs = SQLITE_TROUBLE_MS } = options;
+    const start: WorkerOptions = { ...options, path, busyTimeoutMs, troubleMs };
     const thread = (name: "writer" | "reader" | "checkpointer", entry: URL) =>
       new Thread(entry, { name, options: start, events: this.#eventsOf(name) });
     this.#writer = thread("writer", new URL("./sqlite_writer.ts", import.meta.url));
@@ -78,7 +85,7 @@ export class SqliteDatabase implements AsyncDisposable {
       return database;
     } catch (error) {
       lock[Symbol.dispose]();
-      throw error;
+      throw explanationOf(options.path, error);
     }
   }
 
@@ -147,9 +154,12 @@ export interface SqliteConnection {
   readonly log: SqliteLog;
 }
 
-/** Connects the calling thread to the database. */
-export async function connectSqlite({ path, control }: SqlitePorts): Promise<SqliteConnection> {
-  const store = new SqliteStore(control);
+/** Connects the calling thread to the database. `questionMs`: how long a question may take, milliseconds. */
+export async function connectSqlite(
+  { path, control }: SqlitePorts,
+  { questionMs = SQLITE_QUESTION_MS }: { questionMs?: number } = {},
+): Promise<SqliteConnection> {
+  const store = new SqliteStore(control, { questionMs });
   await store.attached;
   return { store, log: new SqliteLog(path, store) };
 }
@@ -194,8 +204,13 @@ function explained<T>(path: string, work: () => T): T {
   try {
     return work();
   } catch (cause) {
-    if (!(cause instanceof Error) || cause.message.startsWith("Cannot open")) throw cause;
-    const explanation = EXPLANATIONS.find(([pattern]) => pattern.test(cause.message))?.[1];
-    throw new Error(`Cannot open ${path}: ${explanation ?? cause.message}`, { cause });
+    throw explanationOf(path, cause);
   }
+}
+
+/** The error with the path and, where it is known, what to do. */
+function explanationOf(path: string, cause: unknown): unknown {
+  if (!(cause instanceof Error) || cause.message.startsWith("Cannot open")) return cause;
+  const explanation = EXPLANATIONS.find(([pattern]) => pattern.test(cause.message))?.[1];
+  return new Error(`Cannot open ${path}: ${explanation ?? cause.message}`, { cause });
 }

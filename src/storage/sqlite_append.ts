@@ -47,12 +47,13 @@ interface Waiting {
 export class Appender {
   readonly cells: CellWriter;
   readonly #database: DatabaseSync;
-  readonly #names: Names;
   readonly #inserts: StatementSync[] = [];
   readonly #selectSeqs: Query;
   readonly #selectById: Query;
   readonly #selectLastSeq: Query;
   readonly #state: LogStateQuery;
+  /** Made anew with {@link reset}: it looks within transactions, and so at what may be rolled back. */
+  #names: Names;
   #registry: Registry;
   #nextSeq = 0;
   #purgedThrough = 0;
@@ -77,6 +78,7 @@ export class Appender {
   /** Reads from the file what is remembered of it. */
   reset(): void {
     this.cells.forget();
+    this.#names = new Names(this.#database);
     this.#registry = new Registry(this.#database);
     this.#nextSeq = (this.#selectLastSeq.first()?.[0] as number ?? 0) + 1;
     this.readPurged();
@@ -85,6 +87,7 @@ export class Appender {
 
   /** The number of a tenant; `undefined` when it has no events. */
   tenant(name: string): number | undefined {
+    if (this.#stale) this.reset();
     return this.#registry.tenant(name);
   }
 

@@ -6,7 +6,7 @@ import type { DatabaseSync } from "node:sqlite";
 import { SQLITE_CHECKPOINT_MS } from "../limits.ts";
 import { openForWriting, Query } from "./sqlite_connection.ts";
 import type { WorkerOptions } from "./sqlite_messages.ts";
-import { messageOf, report, serve, type Service } from "./sqlite_worker.ts";
+import { messageOf, serve, type Service, Trouble } from "./sqlite_worker.ts";
 
 const CACHE_KIBIBYTES = 256;
 
@@ -14,7 +14,7 @@ class Checkpointer implements Service {
   readonly #database: DatabaseSync;
   readonly #checkpoint: Query;
   readonly #timer: ReturnType<typeof setInterval>;
-  #trouble = "";
+  readonly #trouble = new Trouble();
 
   constructor({ path }: WorkerOptions) {
     // It never waits: what it cannot do now it does the next time.
@@ -33,11 +33,9 @@ class Checkpointer implements Service {
   #run(): void {
     try {
       this.#checkpoint.first();
-      this.#trouble = "";
+      this.#trouble.end();
     } catch (error) {
-      const trouble = messageOf(error);
-      if (trouble !== this.#trouble) report("warning", `The log of the database cannot be moved: ${trouble}`);
-      this.#trouble = trouble;
+      this.#trouble.tell("warning", `The log of the database cannot be moved: ${messageOf(error)}`);
     }
   }
 }

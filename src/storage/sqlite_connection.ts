@@ -37,6 +37,9 @@ export class Query {
   }
 }
 
+/** What `pragma synchronous` answers where a commit is on disk before it is answered. */
+export const SYNCHRONOUS_FULL = 2;
+
 /** Opens the one connection that writes. */
 export function openForWriting(
   path: string,

@@ -78,10 +78,19 @@ export class Indexer {
     return !this.#paused && this.backlog >= this.#stepRows;
   }
 
+  /** Ends a pause that no commit can end any more, because so much waits that none is taken. */
+  resumeWhenBroken(): void {
+    if (this.#isBroken) this.#paused = false;
+  }
+
   /** Throws when so much waits that the index is not behind but broken: memory must stay bounded. */
   assertFollows(): void {
-    if (this.backlog <= BROKEN * INDEX_BACKLOG_ROWS_MAX) return;
+    if (!this.#isBroken) return;
     throw new Error(`The index does not follow: ${this.backlog} events are not in it`);
+  }
+
+  get #isBroken(): boolean {
+    return this.backlog > BROKEN * INDEX_BACKLOG_ROWS_MAX;
   }
 
   /** Whether a step is worth while when there is nothing else to do. */

@@ -2,7 +2,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import type { Event } from "../event.ts";
 import { SQLITE_TAIL_CACHE_KIBIBYTES } from "../limits.ts";
-import type { ChangedCell } from "../stream.ts";
+import type { ChangedCells } from "../stream.ts";
 import { EVENT_COLUMNS, eventOf, isErased } from "./sqlite_columns.ts";
 import { openForReading, Query, readTransaction } from "./sqlite_connection.ts";
 import { Names } from "./sqlite_names.ts";
@@ -104,8 +104,8 @@ export class SqliteLog implements Disposable {
     return this.#store.watch(listener, this.newest().seq);
   }
 
-  /** Calls back with the cells each commit changed. */
-  watchCells(listener: (cells: readonly ChangedCell[]) => void): () => void {
+  /** Calls back with what each commit changed, and after a gap with `all`. */
+  watchCells(listener: (cells: ChangedCells) => void): () => void {
     return this.#store.watchCells(listener, this.newest().seq);
   }
 

@@ -1,5 +1,6 @@
 /** What the threads of the SQLite store say to each other. */
 import type { ErrorCode } from "../errors.ts";
+import type { PurgeBorder } from "../retention.ts";
 import type { AggregateQuery } from "../rollup.ts";
 import type { AppendStatus, EventFilter, EventRange, PagePosition, PageRequest } from "../storage.ts";
 import type { EventColumns } from "./sqlite_columns.ts";
@@ -32,10 +33,16 @@ export interface Leave {
   readonly kind: "leave";
 }
 
+/** Said when nobody waits for the answer to a call any more. */
+export interface Withdraw {
+  readonly kind: "withdraw";
+  readonly call: number;
+}
+
 /** Asked of the writer. All but `follow` and `leave` carry the number of their call. */
 export type WriterRequest =
   | { readonly kind: "append"; readonly columns: EventColumns }
-  | { readonly kind: "purge"; readonly receivedBefore: number }
+  | { readonly kind: "purge"; readonly border: PurgeBorder }
   | { readonly kind: "erase"; readonly tenant: string; readonly userId: string }
   | { readonly kind: "rebuild"; readonly range: EventRange }
   | { readonly kind: "ping" }
@@ -104,6 +111,8 @@ export interface WorkerOptions {
   readonly pagesMax?: number;
   /** For tests of the index: a step goes over so few rows. */
   readonly indexStepRows?: number;
+  /** For tests of its bound: a question about windows may read so few cells. */
+  readonly aggregateCellsMax?: number;
 }
 
 /** What a Worker tells the main thread. */

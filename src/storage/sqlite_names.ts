@@ -54,6 +54,11 @@ export class Names {
     return names.map((name) => known.get(name)).filter((id) => id !== undefined);
   }
 
+  /** How many types a tenant has, as far as is known. */
+  typeCount(tenant: number): number {
+    return this.#typeIds.get(tenant)!.size;
+  }
+
   #lookAgain(names: Map<number, string>, id: number): string {
     this.refresh();
     const name = names.get(id);

@@ -1,5 +1,6 @@
 /** Deletes the oldest events, in steps between commits; their cells stay. */
-import { SQLITE_PURGE_STEP_ROWS } from "../limits.ts";
+import { PURGE_HOLD_WARNED_MS, SQLITE_PURGE_STEP_ROWS } from "../limits.ts";
+import { describeHeld, fateOf, type PurgeBorder } from "../retention.ts";
 import { minuteOf } from "../window.ts";
 import { Query, writeTransaction } from "./sqlite_connection.ts";
 import { decodeTimeEntries, USER_BUCKETS, userRowId } from "./sqlite_postings.ts";
@@ -16,23 +17,24 @@ interface Doomed {
   readonly minutes: ReadonlyMap<number, ReadonlySet<number>>;
 }
 
-/** Purges what was received before a time, up to the first event that was not. Each `next` is one small step. */
-export function* purge(
-  { database, appender, indexer }: WriterParts,
-  options: { receivedBefore: number },
-): Generator<void, number> {
+type LogRow = [seq: number, tenant: number, timestamp: number, receivedAt: number, id: string];
+
+/** Purges what {@link fateOf} says, up to the first event that stays. Each `next` is one small step. */
+export function* purge(parts: WriterParts, border: PurgeBorder): Generator<void, number> {
+  const { database, indexer } = parts;
   const state = new LogStateQuery(database);
   const select = new Query(
     database,
     "select seq, tenant, ts, received_at, id from events where seq > ? order by seq limit ?",
   );
-  const remove = new Removal({ database, appender, indexer });
+  const remove = new Removal(parts);
   let purged = 0;
+  let dueThrough = 0;
   for (;;) {
     const { purgedSeq, indexedSeq } = state.read();
-    const rows = select.all(purgedSeq, SQLITE_PURGE_STEP_ROWS) as [number, number, number, number, string][];
-    const kept = rows.findIndex((row) => row[3] >= options.receivedBefore);
-    const doomed = describe(kept === -1 ? rows : rows.slice(0, kept));
+    if (dueThrough <= purgedSeq) dueThrough = yield* findDue(parts, { select, after: purgedSeq, border });
+    const rows = select.all(purgedSeq, SQLITE_PURGE_STEP_ROWS) as LogRow[];
+    const doomed = describe(rows.filter(([seq]) => seq <= dueThrough));
     if (doomed === null) return purged;
     // What is counted in histograms must be counted before it goes.
     if (doomed.lastSeq > indexedSeq) {
@@ -45,7 +47,31 @@ export function* purge(
   }
 }
 
-function describe(rows: readonly [number, number, number, number, string][]): Doomed | null {
+/** The row up to which the log is due, as far as one step looks; `after` when nothing is. */
+function* findDue(
+  { held }: WriterParts,
+  { select, after, border }: { select: Query; after: number; border: PurgeBorder },
+): Generator<void, number> {
+  let looked = after;
+  let due = after;
+  for (;;) {
+    const rows = select.all(looked, SQLITE_PURGE_STEP_ROWS) as LogRow[];
+    for (const [seq, , timestamp, receivedAt, id] of rows) {
+      const fate = fateOf({ timestamp, receivedAt }, border);
+      if (fate === "due") due = seq;
+      if (fate === "held" && timestamp - border.receivedBefore > PURGE_HOLD_WARNED_MS) {
+        held.tell("warning", describeHeld({ id, timestamp }));
+      }
+      if (fate === "held" || fate === "kept") return due;
+      looked = seq;
+    }
+    // A whole step of rows that were stored while the clock was ahead: look for one behind them that is due.
+    if (due > after || rows.length < SQLITE_PURGE_STEP_ROWS) return due;
+    yield;
+  }
+}
+
+function describe(rows: readonly LogRow[]): Doomed | null {
   const last = rows.at(-1);
   if (last === undefined) return null;
   const minutes = new Map<number, Set<number>>();

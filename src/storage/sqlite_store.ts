@@ -12,8 +12,9 @@ import type {
   StoreHealth,
   Total,
 } from "../storage.ts";
-import type { ChangedCell } from "../stream.ts";
-import { Calls } from "./sqlite_calls.ts";
+import type { ChangedCell, ChangedCells } from "../stream.ts";
+import { SQLITE_HEALTH_MS } from "../limits.ts";
+import { type CallOptions, Calls } from "./sqlite_calls.ts";
 import { fromColumns, toColumns } from "./sqlite_columns.ts";
 import {
   type Appended,
@@ -37,19 +38,25 @@ export class SqliteStore implements EventStore {
   readonly #writer = new Calls<WriterRequest>("writer", ({ changed }) => this.#notify(changed));
   readonly #reader = new Calls<ReaderRequest>("reader");
   readonly #listeners = new Set<() => void>();
-  readonly #cellListeners = new Set<(cells: readonly ChangedCell[]) => void>();
+  readonly #cellListeners = new Set<(cells: ChangedCells) => void>();
+  readonly #question: CallOptions;
+  #health: Promise<StoreHealth> | null = null;
   #closed: Promise<void> | null = null;
 
-  /** `control`: where the main thread tells the ports of the Workers. */
-  constructor(control: MessagePort) {
+  /**
+   * `control`: where the main thread tells the ports of the Workers. `questionMs`: how long a question may wait for its
+   * answer, milliseconds; a recount may take longer.
+   */
+  constructor(control: MessagePort, options: { questionMs: number }) {
     this.#control = control;
+    this.#question = { deadline: { milliseconds: options.questionMs, code: "deadline_exceeded" } };
     let [writer, reader] = [false, false];
     control.onmessage = ({ data }: MessageEvent<ClientControl>) => {
       if (data.kind === "writer") {
         this.#writer.connect(data.port);
         this.#follow(null);
         // Another thread may have stored events while this one had no writer to hear it from.
-        if (writer) this.#notify(null);
+        if (writer && data.port !== null) this.#notify("all");
         writer = true;
       } else {
         this.#reader.connect(data.port);
@@ -68,7 +75,8 @@ export class SqliteStore implements EventStore {
     if (events.length === 0) return [];
     const columns = toColumns(events);
     try {
-      const { statuses } = await this.#writer.call({ kind: "append", columns }, [columns.numbers.buffer]) as Appended;
+      const options = { transfer: [columns.numbers.buffer], unbounded: true };
+      const { statuses } = await this.#writer.call({ kind: "append", columns }, options) as Appended;
       if (statuses === null) return new Array<AppendStatus>(events.length).fill("stored");
       return Array.from(statuses, (status) => STATUSES[status]!);
     } catch {
@@ -78,20 +86,21 @@ export class SqliteStore implements EventStore {
   }
 
   async get(tenant: string, id: string): Promise<Event | null> {
-    return await this.#reader.call({ kind: "get", tenant, id }) as Event | null;
+    return await this.#reader.call({ kind: "get", tenant, id }, this.#question) as Event | null;
   }
 
   async list(filter: EventFilter, page: PageRequest): Promise<EventPage> {
-    const { columns, ties, next } = await this.#reader.call({ kind: "list", filter, page }) as ListAnswer;
+    const answer = await this.#reader.call({ kind: "list", filter, page }, this.#question);
+    const { columns, ties, next } = answer as ListAnswer;
     return { events: fromColumns(columns), ties, next };
   }
 
   async aggregate(query: AggregateQuery): Promise<readonly AggregateRow[]> {
-    return fromRowColumns(await this.#reader.call({ kind: "aggregate", query }) as RowColumns);
+    return fromRowColumns(await this.#reader.call({ kind: "aggregate", query }, this.#question) as RowColumns);
   }
 
   async count(range: EventRange): Promise<Total> {
-    return await this.#reader.call({ kind: "count", range }) as Total;
+    return await this.#reader.call({ kind: "count", range }, this.#question) as Total;
   }
 
   /** Nothing is ever left to count: cells are folded in the transaction that stores their events. */
@@ -108,18 +117,26 @@ export class SqliteStore implements EventStore {
     return await this.#writer.call({ kind: "rebuild", range }) as RecountReport;
   }
 
-  async purge(receivedBefore: number): Promise<number> {
-    return await this.#writer.call({ kind: "purge", receivedBefore }) as number;
+  async purge(receivedBefore: number, { now = Infinity } = {}): Promise<number> {
+    return await this.#writer.call({ kind: "purge", border: { receivedBefore, now } }) as number;
   }
 
   async erase(tenant: string, userId: string): Promise<number> {
     return await this.#writer.call({ kind: "erase", tenant, userId }) as number;
   }
 
-  async health(): Promise<StoreHealth> {
+  /** One sign of life at a time is asked for, whoever wants to know, and both Workers give it ahead of what waits. */
+  health(): Promise<StoreHealth> {
+    return this.#health ??= this.#askHealth().finally(() => this.#health = null);
+  }
+
+  async #askHealth(): Promise<StoreHealth> {
+    const deadline = { milliseconds: SQLITE_HEALTH_MS, code: "unavailable" } as const;
+    const ping = (worker: { call(request: { kind: "ping" }, options: CallOptions): Promise<unknown> }) =>
+      worker.call({ kind: "ping" }, { deadline, unbounded: true }) as Promise<StoreHealth>;
     try {
-      const [writer] = await Promise.all([this.#writer.call({ kind: "ping" }), this.#reader.call({ kind: "ping" })]);
-      return writer as StoreHealth;
+      const answers = await Promise.all([ping(this.#writer), ping(this.#reader)]);
+      return answers.find(({ ok }) => !ok) ?? answers[0];
     } catch (error) {
       return { ok: false, detail: error instanceof Error ? error.message : String(error) };
     }
@@ -130,8 +147,8 @@ export class SqliteStore implements EventStore {
     return this.#listen(this.#listeners, { listener: () => listener(), seen });
   }
 
-  /** Calls back with the cells each commit behind the row `seen` changed, until the returned function is called. */
-  watchCells(listener: (cells: readonly ChangedCell[]) => void, seen: number): () => void {
+  /** Calls back with what each commit behind the row `seen` changed, and after a gap with `all`, until the returned function is called. */
+  watchCells(listener: (cells: ChangedCells) => void, seen: number): () => void {
     return this.#listen(this.#cellListeners, { listener: (cells) => listener(cells), seen });
   }
 
@@ -171,10 +188,10 @@ export class SqliteStore implements EventStore {
     this.#writer.tell({ kind: "follow", level, seen });
   }
 
-  #notify(changed: ChangedColumns | null): void {
+  #notify(changed: ChangedColumns | "all" | null): void {
     for (const listener of this.#listeners) listener();
     if (changed === null || this.#cellListeners.size === 0) return;
-    const cells = changedCells(changed);
+    const cells = changed === "all" ? changed : changedCells(changed);
     for (const listener of this.#cellListeners) listener(cells);
   }
 }

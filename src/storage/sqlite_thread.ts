@@ -1,5 +1,6 @@
 /** A Worker of the store, kept alive: when it dies or falls silent, another one takes its place. */
 import { RESTART_DELAY_MS_MAX, RESTART_DELAY_MS_MIN, SQLITE_WORKER_SILENCE_MS } from "../limits.ts";
+import { Silence } from "../worker.ts";
 import type { WorkerControl, WorkerOptions, WorkerReport } from "./sqlite_messages.ts";
 
 /** What the owner of a thread hears. */
@@ -13,6 +14,7 @@ export interface ThreadEvents {
 
 /** How long a Worker may take to finish what it was asked when it is closed. */
 const CLOSE_MS = 10_000;
+/** A part of `SQLITE_WORKER_SILENCE_MS`. */
 const PING_MS = 5_000;
 
 /** One of writer, reader and checkpointer. */
@@ -26,7 +28,6 @@ export class Thread {
   #delayMs = RESTART_DELAY_MS_MIN;
   #restart: ReturnType<typeof setTimeout> | undefined;
   #pinging: ReturnType<typeof setInterval> | undefined;
-  #heardAt = 0;
 
   constructor(entry: URL, settings: { name: string; options: WorkerOptions; events: ThreadEvents }) {
     this.#entry = entry;
@@ -40,9 +41,9 @@ export class Thread {
     const started = Promise.withResolvers<void>();
     const worker = new Worker(this.#entry, { type: "module", name: `sqlite ${this.name}` });
     this.#worker = worker;
-    this.#heardAt = Date.now();
+    const silence = new Silence({ looksMax: SQLITE_WORKER_SILENCE_MS / PING_MS });
     worker.onmessage = ({ data }: MessageEvent<WorkerReport>) => {
-      this.#heardAt = Date.now();
+      silence.end();
       if (data.kind === "ready") {
         this.#delayMs = RESTART_DELAY_MS_MIN;
         this.#events.up();
@@ -62,7 +63,7 @@ export class Thread {
       this.#died(worker, event.message);
     };
     this.#say({ kind: "start", options: this.#options });
-    this.#pinging = setInterval(() => this.#ping(worker), PING_MS);
+    this.#pinging = setInterval(() => this.#ping(worker, silence), PING_MS);
     return started.promise;
   }
 
@@ -89,9 +90,8 @@ export class Thread {
     this.#end(worker);
   }
 
-  #ping(worker: Worker): void {
-    const silentMs = Date.now() - this.#heardAt;
-    if (silentMs > SQLITE_WORKER_SILENCE_MS) this.#died(worker, `It was silent for ${silentMs} ms`);
+  #ping(worker: Worker, silence: Silence): void {
+    if (silence.look()) this.#died(worker, `It answered no ping for ${SQLITE_WORKER_SILENCE_MS} ms`);
     else this.#say({ kind: "ping" });
   }
 

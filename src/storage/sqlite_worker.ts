@@ -1,6 +1,7 @@
 /** What the Workers of the store have in common: how they start, take requests over many ports, and end. */
 import { type MessagePort as NodePort, receiveMessageOnPort } from "node:worker_threads";
 import { HubError, toHubError } from "../errors.ts";
+import type { StoreHealth } from "../storage.ts";
 import type { Reply, WorkerControl, WorkerOptions, WorkerReport } from "./sqlite_messages.ts";
 
 /** The global scope of a Worker, as far as it is used here. */
@@ -50,6 +51,22 @@ export function report(level: "info" | "warning" | "error", text: string): void 
   scope.postMessage({ kind: "log", level, text });
 }
 
+/** Tells of each new trouble once, however often it comes. */
+export class Trouble {
+  #told = "";
+
+  /** Tells it, unless its `name` is that of what was told last. */
+  tell(level: "warning" | "error", text: string, name = text): void {
+    if (name !== this.#told) report(level, text);
+    this.#told = name;
+  }
+
+  /** It is over: it is told again when it comes again. */
+  end(): void {
+    this.#told = "";
+  }
+}
+
 /** The next message that waits at a port, without giving up the thread; `undefined` when none does. */
 export function nextMessage<T>(port: MessagePort): T | undefined {
   return receiveMessageOnPort(port as unknown as NodePort)?.message as T | undefined;
@@ -68,6 +85,16 @@ export function failure(call: number, error: unknown): Reply {
 /** Whether SQLite threw it. */
 export function isDatabaseError(error: unknown): boolean {
   return error instanceof Error && (error as { code?: unknown }).code === "ERR_SQLITE_ERROR";
+}
+
+/** Whether an error says that the file is damaged: then it stays so, however many questions it still answers. */
+export function isDamage(error: unknown): boolean {
+  return isDatabaseError(error) && /malformed|not a database/.test(messageOf(error));
+}
+
+/** What `/readyz` says of a damaged file. */
+export function damaged(error: unknown): StoreHealth {
+  return { ok: false, detail: `The database is damaged (${messageOf(error)}): restore a backup` };
 }
 
 /** What an error says. */

@@ -9,7 +9,7 @@ import { COMMIT_EVENTS_MAX, SQLITE_CHECKPOINT_PAGES, SQLITE_WRITER_CACHE_KIBIBYT
 import type { StoreHealth } from "../storage.ts";
 import { Appender, type Slice, type StoredRows } from "./sqlite_append.ts";
 import { ColumnReader } from "./sqlite_columns.ts";
-import { openForWriting } from "./sqlite_connection.ts";
+import { openForWriting, Query, SYNCHRONOUS_FULL } from "./sqlite_connection.ts";
 import { erase } from "./sqlite_erase.ts";
 import { Indexer } from "./sqlite_index.ts";
 import {
@@ -18,15 +18,26 @@ import {
   type Numbered,
   type Reply,
   STATUS,
+  type Withdraw,
   type WorkerOptions,
   type WriterRequest,
 } from "./sqlite_messages.ts";
 import { Names } from "./sqlite_names.ts";
 import { purge } from "./sqlite_purge.ts";
 import { rebuild } from "./sqlite_rebuild.ts";
-import { failure, messageOf, nextMessage, report, serve, type Service } from "./sqlite_worker.ts";
+import {
+  damaged,
+  failure,
+  isDamage,
+  messageOf,
+  nextMessage,
+  report,
+  serve,
+  type Service,
+  Trouble,
+} from "./sqlite_worker.ts";
 
-type Request = Numbered<WriterRequest> | Extract<WriterRequest, { kind: "follow" } | { kind: "leave" }>;
+type Request = Numbered<WriterRequest> | Extract<WriterRequest, { kind: "follow" } | { kind: "leave" }> | Withdraw;
 
 /** A thread that is served. */
 interface Client {
@@ -55,6 +66,8 @@ export interface WriterParts {
   readonly database: DatabaseSync;
   readonly appender: Appender;
   readonly indexer: Indexer;
+  /** Events that hold retention up. */
+  readonly held: Trouble;
 }
 
 class Writer implements Service {
@@ -65,10 +78,14 @@ class Writer implements Service {
   readonly #clients = new Set<Client>();
   readonly #appends: PendingAppend[] = [];
   readonly #jobs: Job[] = [];
+  readonly #held = new Trouble();
+  readonly #synchronous: Query;
   /** What the last commit stored; `null` before the first. */
   #announced: StoredRows | null = null;
   /** Why the last transaction failed; `null` when it did not. */
   #trouble: string | null = null;
+  /** Set for good when the file turned out to be damaged. */
+  #damage: StoreHealth | null = null;
   /** When it failed, milliseconds of `performance.now()`. */
   #troubledAt = 0;
   #running = false;
@@ -87,6 +104,7 @@ class Writer implements Service {
     this.#appender = new Appender(this.#database);
     this.#indexer = new Indexer(this.#database, { stepRows: indexStepRows });
     this.#names = new Names(this.#database);
+    this.#synchronous = new Query(this.#database, "pragma synchronous");
   }
 
   attach(port: MessagePort): void {
@@ -117,6 +135,9 @@ class Writer implements Service {
       case "leave":
         this.#clients.delete(client);
         return client.port.close();
+      case "withdraw":
+        // Only signs of life are given up here, and they were given when they were heard of.
+        return;
       case "append": {
         const events = new ColumnReader(request.columns);
         const statuses = new Uint8Array(events.count).fill(STATUS.unavailable);
@@ -143,8 +164,8 @@ class Writer implements Service {
   }
 
   #steps(request: Extract<WriterRequest, { kind: "purge" | "erase" | "rebuild" }>): Iterator<void, unknown> {
-    const parts = { database: this.#database, appender: this.#appender, indexer: this.#indexer };
-    if (request.kind === "purge") return purge(parts, request);
+    const parts = { database: this.#database, appender: this.#appender, indexer: this.#indexer, held: this.#held };
+    if (request.kind === "purge") return purge(parts, request.border);
     if (request.kind === "erase") return erase(parts, request);
     return rebuild(parts, request);
   }
@@ -183,6 +204,7 @@ class Writer implements Service {
     const parts: { append: PendingAppend; to: number }[] = [];
     let room = COMMIT_EVENTS_MAX;
     const waiting = this.#appends.reduce((sum, { events, done }) => sum + events.count - done, 0);
+    this.#indexer.resumeWhenBroken();
     while (this.#indexer.mustStepBefore(Math.min(waiting, room))) this.#index();
     for (const append of this.#appends) {
       const { events, statuses, done } = append;
@@ -275,7 +297,10 @@ class Writer implements Service {
 
   #fail(what: string, error: unknown): void {
     const trouble = messageOf(error);
-    if (trouble !== this.#trouble) report("error", `${what}: ${error instanceof Error ? error.stack : trouble}`);
+    // What succeeds between two blows to a damaged file does not make it news.
+    const known = trouble === this.#trouble || (isDamage(error) && this.#damage !== null);
+    if (isDamage(error)) this.#damage ??= damaged(error);
+    if (!known) report("error", `${what}: ${error instanceof Error ? error.stack : trouble}`);
     this.#trouble = trouble;
     this.#troubledAt = performance.now();
   }
@@ -285,6 +310,10 @@ class Writer implements Service {
    * sending. Not at once, because what the trial writes may fit where a group does not.
    */
   #health(): StoreHealth {
+    if (this.#damage !== null) return this.#damage;
+    if (this.#synchronous.first()![0] !== SYNCHRONOUS_FULL) {
+      return { ok: false, detail: "Commits are not synced to disk" };
+    }
     if (this.#trouble !== null && performance.now() - this.#troubledAt >= this.#troubleMs) {
       try {
         this.#appender.probe();

@@ -7,7 +7,7 @@ import { checkOf, decodeLiveCursor, encodeLiveCursor } from "../cursor.ts";
 import { HubError } from "../errors.ts";
 import { type Event, heldBytes } from "../event.ts";
 import { LOG_PAGE_BYTES_MAX } from "../limits.ts";
-import type { ChangedCell, EventStream, LogEntry, LogPage, Opened, Position, Reset, Start } from "../stream.ts";
+import type { ChangedCells, EventStream, LogEntry, LogPage, Opened, Position, Reset, Start } from "../stream.ts";
 
 /** A row of the log by its number, which rises, and the event's id; number 0 and an empty id before the first. */
 export interface LogPlace {
@@ -40,8 +40,8 @@ export interface StoredLog extends Disposable {
   together<T>(work: () => T): T;
   /** Calls back after every commit that made the log longer, until the returned function is called. */
   watch(listener: () => void): () => void;
-  /** Calls back with the cells each commit changed, until the returned function is called. */
-  watchCells(listener: (cells: readonly ChangedCell[]) => void): () => void;
+  /** Calls back with what each commit changed, and after a gap with `all`, until the returned function is called. */
+  watchCells(listener: (cells: ChangedCells) => void): () => void;
 }
 
 /** Digits of a number in a position, so that positions sort as their numbers do. */
@@ -126,7 +126,7 @@ export class LogStream implements EventStream {
     return this.#listen(() => this.#log.watch(listener));
   }
 
-  watchCells(listener: (cells: readonly ChangedCell[]) => void): () => void {
+  watchCells(listener: (cells: ChangedCells) => void): () => void {
     return this.#listen(() => this.#log.watchCells(listener));
   }
 

@@ -5,6 +5,7 @@ import { type Event, heldBytes } from "../event.ts";
 import { LOG_PAGE_BYTES_MAX } from "../limits.ts";
 import type {
   ChangedCell,
+  ChangedCells,
   EventStream,
   LogEntry,
   LogPage,
@@ -104,7 +105,7 @@ export class MemoryStream implements EventStream {
     return this.watchCells(() => listener());
   }
 
-  watchCells(listener: (cells: readonly ChangedCell[]) => void): () => void {
+  watchCells(listener: (cells: ChangedCells) => void): () => void {
     if (this.#closed) return () => {};
     const unwatch = this.#log.watch(listener);
     this.#unwatch.add(unwatch);

@@ -1,10 +1,13 @@
 /** The SQLite store as the suites want it, in a temporary folder. */
 import { DatabaseSync } from "node:sqlite";
+import { Histogram } from "../../src/histogram.ts";
+import { HISTOGRAM_ID } from "../../src/storage/sqlite_cells.ts";
 import { connectSqlite, SqliteDatabase, type SqliteOptions } from "../../src/storage/sqlite.ts";
 import type { SqliteLog } from "../../src/storage/sqlite_log.ts";
 import type { SqliteStore } from "../../src/storage/sqlite_store.ts";
 import { HOUR_MS, MINUTE_MS } from "../../src/window.ts";
 import type { CellKey, StoreHarness } from "./conformance.ts";
+import { events, HOUR, MINUTE, NOON, store } from "./conformance/events.ts";
 
 /** Without these no SQLite file can be opened. */
 export const SQLITE_NEEDS = ["read", "write"] as const;
@@ -77,6 +80,38 @@ function corrupt(database: DatabaseSync, cell: CellKey): void {
        and type = (select t.id from event_types t join tenants n on n.id = t.tenant where n.name = ? and t.name = ?)`,
   ).run(cell.span === "hour" ? HOUR_MS : MINUTE_MS, cell.start, cell.tenant, cell.tenant, cell.eventType);
   if (changes !== 1) throw new Error(`Cannot corrupt a cell that is not there: ${cell.eventType} at ${cell.start}`);
+}
+
+/** Overwrites the pages of a file from one on; 0 is the first. */
+export function damagePages(path: string, firstPage: number): void {
+  const pageBytes = 4_096;
+  using file = Deno.openSync(path, { write: true });
+  const { size } = file.statSync();
+  file.seekSync(firstPage * pageBytes, Deno.SeekMode.Start);
+  file.writeSync(new Uint8Array(size - firstPage * pageBytes).fill(0xa5));
+}
+
+/** Types of {@link fillCells}. */
+export const FILLED_TYPES = 100;
+
+/** Fills the cells of many minutes from `NOON` on behind the store's back, a cell of each type in each, as no test could append them. */
+export async function fillCells(path: string, minutes: number): Promise<void> {
+  {
+    await using open = await openFile(path);
+    await store(open.store, events(FILLED_TYPES, (i) => ({ eventType: `type-${i}`, timestamp: NOON - HOUR })));
+  }
+  const histogram = new Histogram();
+  histogram.add(5);
+  const all = `with recursive minutes(at) as (select 0 union all select at + 1 from minutes where at + 1 < ${minutes})`;
+  const start = `${NOON} + at * ${MINUTE}`;
+  behindItsBack(path, (database) => {
+    database.exec(
+      `${all} insert into cells select ${MINUTE}, 1, ${start}, t.id, 1, 0, 5, 5, 5 from minutes, event_types t`,
+    );
+    database.prepare(`${all} insert into histograms select ${HISTOGRAM_ID}, ?
+      from (select ${MINUTE} as span, ${start} as start, t.id as type from minutes, event_types t) c`)
+      .run(histogram.encode());
+  });
 }
 
 /** A test in a temporary folder; it is skipped, and says so, where a permission is missing. */

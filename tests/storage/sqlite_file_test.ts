@@ -4,7 +4,7 @@ import { SqliteDatabase } from "../../src/storage/sqlite.ts";
 import { SCHEMA_VERSION } from "../../src/storage/sqlite_schema.ts";
 import { event, events, HOUR, idsOf, MINUTE, NOON, store, TENANT } from "./conformance/events.ts";
 import { listAll, query, totalOf } from "./conformance/model.ts";
-import { behindItsBack, fileTest, openFile, startChild } from "./sqlite.ts";
+import { behindItsBack, damagePages, fileTest, openFile, startChild } from "./sqlite.ts";
 
 const ALL = { tenant: TENANT, from: NOON - 24 * HOUR, to: NOON + 24 * HOUR };
 
@@ -59,6 +59,18 @@ fileTest("what is no database, another program's, or cannot be made is refused w
   assertMatch(await refusal(`${folder}/folder.db`), /it is a folder/);
 });
 
+fileTest("a file that is damaged beyond its first page is named, with what to do", async (folder) => {
+  for (const firstPage of [1, 40]) {
+    const path = `${folder}/${firstPage}.db`;
+    {
+      await using open = await openFile(path);
+      await store(open.store, events(5_000));
+    }
+    damagePages(path, firstPage);
+    assertMatch(await refusal(path), /the file is damaged; restore a backup/);
+  }
+});
+
 fileTest("a folder that takes no files is named", async (folder) => {
   // Permissions do not bind root; nobody can make a file in /proc.
   Deno.mkdirSync(`${folder}/closed`, { mode: 0o555 });
@@ -108,10 +120,13 @@ fileTest("a number of the log is never used again, also after a purge of the new
   let newest = 0;
   for (let round = 0; round < 3; round++) {
     await using open = await openFile(path);
-    await store(open.store, events(10, (i) => ({ timestamp: NOON + round * MINUTE + i, receivedAt: round })));
+    await store(
+      open.store,
+      events(10, (i) => ({ timestamp: NOON + round * MINUTE + i, receivedAt: NOON + HOUR + round })),
+    );
     assert(open.log.newest().seq >= newest + 10);
     newest = open.log.newest().seq;
-    assertEquals(await open.store.purge(round + 1), 10);
+    assertEquals(await open.store.purge(NOON + HOUR + round + 1), 10);
     assertEquals(open.log.newest().seq, newest);
   }
 });

@@ -74,6 +74,40 @@ export const COUNT_CASES: readonly StoreCase[] = [
     },
   },
   {
+    name: "count: of a minute that is cut, events that were purged are not counted, those kept are",
+    run: async (harness) => {
+      const border = NOON + HOUR;
+      const gone = events(3, (i) => ({ timestamp: NOON + i * SECOND, receivedAt: border - 1, amount: 1 }));
+      const kept = events(4, (i) => ({ timestamp: NOON + (3 + i) * SECOND, receivedAt: border, amount: 10 }));
+      await store(harness.store, [...gone, ...kept]);
+      await harness.settle();
+      assertEquals(await harness.store.purge(border), 3);
+      const cut = { tenant: TENANT, from: NOON, to: NOON + 5 * SECOND };
+      assertEquals(await harness.store.count(cut), totalOf(kept, cut));
+      const whole = { tenant: TENANT, from: NOON, to: NOON + MINUTE };
+      assertEquals(await harness.store.count(whole), totalOf([...gone, ...kept], whole));
+    },
+  },
+  {
+    name: "count: over very many cells of small negative sums it is exact",
+    run: async (harness) => {
+      // Sums that are kept in parts have a large low part here, in each of 11,020 cells.
+      const many = events(58 * 190, (i) => ({
+        eventType: `type-${i % 190}`,
+        amount: -1,
+        timestamp: NOON + (1 + Math.floor(i / 190)) * MINUTE,
+      }));
+      await store(harness.store, many);
+      await harness.settle();
+      const range = { tenant: TENANT, from: NOON + MINUTE, to: NOON + 59 * MINUTE };
+      assertEquals(await harness.store.count(range), totalOf(many, range));
+      assertEquals(
+        await harness.store.count({ ...range, from: range.from - 1, to: range.to + 1 }),
+        totalOf(many, range),
+      );
+    },
+  },
+  {
     name: "count: two million amounts of a billion in one cell neither overflow nor lose the smallest one",
     run: async (harness) => {
       await store(harness.store, [event({ amount: 1, receivedAt: NOON })]);

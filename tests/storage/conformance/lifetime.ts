@@ -58,12 +58,12 @@ export const LIFETIME_CASES: readonly StoreCase[] = [
     name: "reopen: everything that was answered is there, with its cells and its refusals",
     run: async (harness) => {
       const first = event({ id: "first", properties: '{"a":1}', timestampGiven: false });
-      const purged = event({ timestamp: NOON - HOUR, receivedAt: 1 });
+      const purged = event({ timestamp: NOON - HOUR, receivedAt: NOON - HOUR + 1 });
       const typed = events(EVENT_TYPES_PER_TENANT_MAX, (i) => ({ tenant: "typed", eventType: `type-${i}` }));
       await store(harness.store, [purged]);
       await store(harness.store, [first, ...events(99, () => ({ userId: "ann" })), ...typed]);
       await harness.settle();
-      await harness.store.purge(2);
+      await harness.store.purge(NOON - HOUR + 2);
       await harness.store.erase(TENANT, "ann");
       const counted = await harness.store.count(ALL);
       const appending = Array.from({ length: 30 }, (_, i) => harness.store.append([event({ id: `raced-${i}` })]));
@@ -82,7 +82,7 @@ export const LIFETIME_CASES: readonly StoreCase[] = [
       assertEquals(listed.length, added + 1);
       assertEquals((await driver.count(ALL)).count, counted.count + added);
       assertEquals((await driver.verify(ALL)).differing, 0);
-      assertEquals(await driver.append([{ ...first, timestamp: NOON + 5 }, { ...purged, receivedAt: 3 }]), [
+      assertEquals(await driver.append([{ ...first, timestamp: NOON + 5 }, { ...purged, receivedAt: NOON }]), [
         "duplicate",
         "purged",
       ]);

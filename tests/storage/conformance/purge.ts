@@ -163,5 +163,49 @@ const AFTERWARDS: readonly StoreCase[] = [
   },
 ];
 
+const DAY = 24 * HOUR;
+
+const CLOCKS: readonly StoreCase[] = [
+  {
+    name: "purge: an event whose timestamp lies ahead stays until its time has come, and refuses nobody's events",
+    run: async (harness) => {
+      const before = early();
+      const far = early({ timestamp: BORDER + 300 * DAY });
+      await store(harness.store, [before, far]);
+      await store(harness.store, [early({ timestamp: BORDER })]);
+      await harness.settle();
+      assertEquals(await harness.store.purge(BORDER), 1);
+      assertEquals(await harness.store.get(TENANT, before.id), null);
+      assertSameEvent(await harness.store.get(TENANT, far.id), far);
+      assertEquals(await harness.store.append([late({ timestamp: NOON + 1 }), far, { ...far, amount: 1 }]), [
+        "stored",
+        "duplicate",
+        "conflict",
+      ]);
+      await harness.settle();
+      assertEquals(await harness.store.purge(far.timestamp), 0, "not yet");
+      assertEquals(await harness.store.purge(far.timestamp + 1), 3, "its time has come");
+      assertEquals(await harness.store.get(TENANT, far.id), null);
+    },
+  },
+  {
+    name: "purge: events received while the clock was ahead keep nothing behind them",
+    run: async (harness) => {
+      const now = BORDER + 26 * HOUR;
+      const ahead = (count: number) => events(count, () => ({ receivedAt: now + 3_650 * DAY }));
+      const [first, stuck, second, last] = [early(), ahead(2_500), early({ timestamp: NOON + 1 }), ahead(1)];
+      for (const group of [[first], stuck, [second], last, [late()]]) await store(harness.store, group);
+      await harness.settle();
+      await harness.store.purge(BORDER, { now });
+      for (const { id } of [first, second]) assertEquals(await harness.store.get(TENANT, id), null);
+      // Nothing behind it is due, so how old it is cannot be told.
+      assertSameEvent(await harness.store.get(TENANT, last[0]!.id), last[0]!);
+      assertEquals(await harness.store.purge(BORDER, { now }), 0);
+      assertEquals((await harness.store.count(ALL)).count, 2_504);
+      assertEquals((await harness.store.verify(ALL)).differing, 0);
+    },
+  },
+];
+
 /** Cases of purge. */
-export const PURGE_CASES: readonly StoreCase[] = [...GONE, ...AFTERWARDS];
+export const PURGE_CASES: readonly StoreCase[] = [...GONE, ...AFTERWARDS, ...CLOCKS];

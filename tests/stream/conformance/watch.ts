@@ -11,7 +11,8 @@ function whenNamed(stream: EventStream, wanted: readonly string[]): Promise<Set<
   const named = new Set<string>();
   const { promise, resolve } = Promise.withResolvers<Set<string>>();
   const unwatch = stream.watchCells((cells) => {
-    for (const cell of cells) named.add(nameOf(cell));
+    // `all` says that any may have changed, and so names none.
+    for (const cell of cells === "all" ? [] : cells) named.add(nameOf(cell));
     if (wanted.every((name) => named.has(name))) resolve(named);
   });
   return promise.finally(unwatch);
