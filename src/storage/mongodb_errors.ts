@@ -1,0 +1,56 @@
+/** Errors of opening a database, for a person. */
+import { MongoParseError, MongoServerError, MongoServerSelectionError } from "mongodb";
+
+const AUTHENTICATION_FAILED = 18;
+const UNAUTHORIZED = 13;
+/** What a URL has between `//` and `@`. */
+const CREDENTIALS = /^([a-z0-9+.-]+:\/\/)([^/?#]*)@/i;
+
+/** The URL without its password, and without its user where there is no password to tell it from. */
+export function redact(url: string): string {
+  return url.replace(CREDENTIALS, (_, scheme: string, credentials: string) => {
+    const [user, password] = credentials.split(":", 2);
+    return password === undefined ? `${scheme}***@` : `${scheme}${user}:***@`;
+  });
+}
+
+/** Why it cannot be opened, in one sentence that never holds the password. */
+export function explain(cause: unknown, url: string): string {
+  return withoutPassword(reasonOf(cause), url);
+}
+
+function reasonOf(cause: unknown): string {
+  const message = cause instanceof Error ? cause.message : String(cause);
+  const root = rootOf(cause);
+  if (root instanceof MongoServerError && root.code === AUTHENTICATION_FAILED) {
+    return "the server refuses the user or the password";
+  }
+  if (root instanceof MongoServerError && root.code === UNAUTHORIZED) {
+    return `the user has not the right to read and write there and to create indexes: ${root.message}`;
+  }
+  if (/wire version/i.test(message)) return `the server is too old, MongoDB 4.4 is the oldest that works: ${message}`;
+  if (cause instanceof MongoParseError) return `it is not a URL of MongoDB: ${message}`;
+  if (cause instanceof MongoServerSelectionError) {
+    return `no server can be reached that takes writes: ${root instanceof Error ? root.message : message}`;
+  }
+  return message;
+}
+
+/** The first cause: the driver wraps what a server said in what it tried. */
+function rootOf(error: unknown): unknown {
+  let root = error;
+  while (root instanceof Error && root.cause instanceof Error) root = root.cause;
+  return root;
+}
+
+function withoutPassword(text: string, url: string): string {
+  const password = CREDENTIALS.exec(url)?.[2]?.split(":", 2)[1] ?? "";
+  if (password === "") return text;
+  let plain = password;
+  try {
+    plain = decodeURIComponent(password);
+  } catch {
+    // It is not percent-encoded as it should be: the text is looked for as it stands.
+  }
+  return text.replaceAll(password, "***").replaceAll(plain, "***");
+}
