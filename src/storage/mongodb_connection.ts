@@ -8,6 +8,9 @@ import {
   type IndexSpecification,
   MongoClient,
   MongoError,
+  ReadConcern,
+  ReadPreference,
+  WriteConcern,
 } from "mongodb";
 import { HubError } from "../errors.ts";
 import {
@@ -78,13 +81,13 @@ const INDEXES: readonly Index[] = [
   // The oldest that nobody counted (sweep, settle). Holds only those.
   {
     collection: "events",
-    keys: { pub: 1 },
+    keys: { pub: 1, pend: 1 },
     options: { name: "uncounted", partialFilterExpression: { pend: { $exists: true } } },
   },
-  // The oldest that are perhaps not published. Holds only those. (The same keys twice need two directions.)
+  // The oldest that are perhaps not published. Holds only those.
   {
     collection: "events",
-    keys: { pub: -1 },
+    keys: { pub: 1, unpub: 1 },
     options: { name: "unpublished", partialFilterExpression: { unpub: { $exists: true } } },
   },
   // Pages of a list, edges of a count, recounts by verify and rebuild; types are looked at in the index.
@@ -134,7 +137,7 @@ export class MongoConnection implements AsyncDisposable {
     try {
       client = createClient(url);
       await client.connect();
-      const database = client.db(NAMED_DATABASE.test(url) ? undefined : DATABASE_DEFAULT);
+      const database = client.db(NAMED_DATABASE.test(url) ? undefined : DATABASE_DEFAULT, CONCERNS);
       const version = await serverVersion(database);
       const description = `MongoDB ${version}, database ${database.databaseName} at ${hostsOf(client)}`;
       const connection = new MongoConnection(client, { database, description, clock });
@@ -251,22 +254,37 @@ export function chunksOf<T>(items: readonly T[], size: number): T[][] {
   return chunks;
 }
 
-/** What counts as stored must be on the disks of a majority, and be read from there; whatever the URL says. */
+/**
+ * What counts as stored must be on the disks of a majority, and be read from there. A URL that says otherwise is
+ * overruled only where this is said of the database.
+ */
+const CONCERNS = {
+  writeConcern: new WriteConcern("majority", undefined, true),
+  readConcern: new ReadConcern("majority"),
+  readPreference: ReadPreference.primary,
+};
+
 function createClient(url: string): MongoClient {
   return new MongoClient(url, {
+    ...CONCERNS,
     appName: "event-hub",
-    writeConcern: { w: "majority", j: true },
-    readConcern: { level: "majority" },
-    readPreference: "primary",
     // The driver would repeat a write whose outcome is unknown and answer for the repetition.
     retryWrites: false,
     socketTimeoutMS: MONGODB_SOCKET_TIMEOUT_MS,
-    serverSelectionTimeoutMS: MONGODB_SELECTION_TIMEOUT_MS,
-    connectTimeoutMS: MONGODB_SELECTION_TIMEOUT_MS,
-    maxPoolSize: MONGODB_CONNECTIONS_MAX,
     useBigInt64: true,
     ignoreUndefined: false,
+    ...unlessNamed(url, {
+      serverSelectionTimeoutMS: MONGODB_SELECTION_TIMEOUT_MS,
+      connectTimeoutMS: MONGODB_SELECTION_TIMEOUT_MS,
+      maxPoolSize: MONGODB_CONNECTIONS_MAX,
+    }),
   });
+}
+
+/** Settings that a URL may have otherwise. */
+function unlessNamed(url: string, settings: Record<string, number>): Record<string, number> {
+  const isNamed = (name: string) => new RegExp(`[?&]${name}=`, "i").test(url);
+  return Object.fromEntries(Object.entries(settings).filter(([name]) => !isNamed(name)));
 }
 
 function hostsOf(client: MongoClient): string {

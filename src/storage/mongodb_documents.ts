@@ -35,6 +35,7 @@ export interface EventDocument {
   readonly erased?: true;
 }
 
+const NO_INSERTION = new ObjectId("0".repeat(24));
 const SOURCES: ReadonlySet<string> = new Set<Source>(["rest", "graphql", "grpc", "redis", "import"]);
 const AMOUNT_MAX = AMOUNT_ABSOLUTE_MAX * 10 ** AMOUNT_FRACTION_DIGITS_MAX;
 /** Members that BSON would take for a type of its own, and escapes, behind which such a member could hide. */
@@ -91,6 +92,11 @@ export function fromDocument(document: unknown): (StoredEvent & { readonly erase
     properties,
   };
   return { key, event, pub, pend: arrival.toHexString(), erased: found.erased === true };
+}
+
+/** The name of an insertion as it is stored. Names come from entries of a stream: what is none matches nothing. */
+export function insertionOf(pend: string): ObjectId {
+  return ObjectId.isValid(pend) ? new ObjectId(pend) : NO_INSERTION;
 }
 
 /** An event without its user and what the user said. */

@@ -1,5 +1,5 @@
 /** Errors of opening a database, for a person. */
-import { MongoParseError, MongoServerError, MongoServerSelectionError } from "mongodb";
+import { MongoAPIError, MongoServerError, MongoServerSelectionError } from "mongodb";
 
 const AUTHENTICATION_FAILED = 18;
 const UNAUTHORIZED = 13;
@@ -29,7 +29,10 @@ function reasonOf(cause: unknown): string {
     return `the user has not the right to read and write there and to create indexes: ${root.message}`;
   }
   if (/wire version/i.test(message)) return `the server is too old, MongoDB 4.4 is the oldest that works: ${message}`;
-  if (cause instanceof MongoParseError) return `it is not a URL of MongoDB: ${message}`;
+  // The package that parses URLs has an error class of its own.
+  if (cause instanceof MongoAPIError || (cause instanceof Error && cause.name === "MongoParseError")) {
+    return `it is not a URL of MongoDB: ${message}`;
+  }
   if (cause instanceof MongoServerSelectionError) {
     return `no server can be reached that takes writes: ${root instanceof Error ? root.message : message}`;
   }

@@ -1,6 +1,5 @@
 /** What a stream asks of the store: the order of publication, what may be missing in it, and the epochs of the stream. */
-import { type Collection, type Filter, MongoServerError, ObjectId } from "mongodb";
-import { HubError } from "../errors.ts";
+import { type Collection, type Filter, MongoServerError } from "mongodb";
 import { MONGODB_COMMAND_DOCUMENTS, MONGODB_REPLY_DOCUMENTS } from "../limits.ts";
 import type {
   Epoch,
@@ -12,7 +11,7 @@ import type {
 } from "../publication.ts";
 import type { Appender } from "./mongodb_append.ts";
 import { chunksOf, eachOf, type EpochDocument, type MongoConnection } from "./mongodb_connection.ts";
-import { type EventDocument, fromDocument } from "./mongodb_documents.ts";
+import { type EventDocument, fromDocument, insertionOf } from "./mongodb_documents.ts";
 import { eventsBehind } from "./mongodb_pages.ts";
 
 const DUPLICATE_KEY = 11_000;
@@ -70,7 +69,7 @@ export class Publications implements PublicationSource {
       // Erasure may have come between the reading and the clearing of a pass.
       await events.updateMany({ unpub: { $exists: true }, erased: true }, { $unset: { unpub: "" } });
       return visible(
-        await events.find({ unpub: { $exists: true } }).sort({ pub: 1, _id: 1 })
+        await events.find({ unpub: { $exists: true } }).sort({ pub: 1 })
           .limit(limit).batchSize(MONGODB_REPLY_DOCUMENTS).toArray(),
       );
     });
@@ -139,10 +138,4 @@ function visible(found: readonly EventDocument[]): StoredEvent[] {
     entries.push({ key, event, pub, pend });
   }
   return entries;
-}
-
-/** The name of an insertion as it is stored. Entries of a stream come from outside. */
-export function insertionOf(pend: string): ObjectId {
-  if (!ObjectId.isValid(pend)) throw new HubError("internal", `Not the name of an insertion: ${JSON.stringify(pend)}`);
-  return new ObjectId(pend);
 }

@@ -3,7 +3,7 @@ import type { Filter } from "mongodb";
 import { MONGODB_REBUILD_TRIES, MONGODB_REPLY_DOCUMENTS, RECOUNT_DIFFERENCES_MAX } from "../limits.ts";
 import type { CellDifference, EventRange, RecountReport, Total } from "../storage.ts";
 import { HOUR_MS, hourOf, minuteOf } from "../window.ts";
-import { Cells, type CountedCell, isSameCell, readCells } from "./mongodb_cells.ts";
+import { Cells, type CellsDocument, type CountedCell, isSameCell, readCells } from "./mongodb_cells.ts";
 import type { Collections } from "./mongodb_connection.ts";
 import { type EventDocument, hourKey, toAmount } from "./mongodb_documents.ts";
 import { spansIn } from "./mongodb_metrics.ts";
@@ -136,7 +136,7 @@ async function countHour(
   for (const minute of minutes) {
     const time = minute.start.getTime();
     if (time > frozen) {
-      storedMinutes.set(time, readCells(minute));
+      storedMinutes.set(time, readable(minute));
     } else {
       frozenMinutes++;
       countedHour.merge(readCells(minute));
@@ -156,8 +156,17 @@ async function countHour(
     events++;
   }
   for (const cells of countedMinutes.values()) countedHour.merge(cells);
-  const storedHour = stored === null ? new Cells() : readCells(stored);
+  const storedHour = stored === null ? new Cells() : readable(stored);
   return { start, events, frozenMinutes, storedMinutes, countedMinutes, storedHour, countedHour, unsettled };
+}
+
+/** Damaged cells are as none: a difference that a rebuild mends. */
+function readable(document: CellsDocument): Cells {
+  try {
+    return readCells(document);
+  } catch {
+    return new Cells();
+  }
 }
 
 function* differencesOf(hour: HourRecount): Generator<Comparison> {

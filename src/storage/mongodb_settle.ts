@@ -4,7 +4,7 @@
  * events, then each minute from its slices, then each hour from its minutes; only then clear `pend` of exactly those
  * that were read before. An event that a scan missed still carries its `pend`, and its own pass sees everything.
  */
-import { type Collection, type Filter, ObjectId } from "mongodb";
+import type { Collection, Filter } from "mongodb";
 import {
   MONGODB_COMMAND_DOCUMENTS,
   MONGODB_REPLY_DOCUMENTS,
@@ -23,7 +23,7 @@ import {
   type SliceDocument,
 } from "./mongodb_cells.ts";
 import { chunksOf, type Collections, eachOf, type MongoConnection } from "./mongodb_connection.ts";
-import { type EventDocument, hourKey, minuteKey, toAmount } from "./mongodb_documents.ts";
+import { type EventDocument, hourKey, insertionOf, minuteKey, toAmount } from "./mongodb_documents.ts";
 
 /** What a pass needs of an event that is not counted. */
 type Uncounted = Pick<
@@ -66,11 +66,11 @@ export class Settler implements SettleSource {
         const found = await eachOf(chunksOf(part, MONGODB_COMMAND_DOCUMENTS), (chunk) =>
           read(collections.events, {
             _id: { $in: chunk.map(({ key }) => key) },
-            pend: { $in: chunk.map(({ pend }) => new ObjectId(pend)) },
+            pend: { $in: chunk.map(({ pend }) => insertionOf(pend)) },
           }));
         const events = found.flat();
         await pass(collections, events, "counted");
-        changed.add(events);
+        changed.add(events.filter(isSound));
       }
       return changed.cells;
     });
@@ -101,7 +101,7 @@ export class Settler implements SettleSource {
       for (let after: Uncounted | null = null;;) {
         const events: Uncounted[] = await oldest(collections.events, { after, until });
         settled += await pass(collections, events, clearing);
-        changed.add(events);
+        changed.add(events.filter(isSound));
         if (events.length < MONGODB_SETTLE_EVENTS) return { settled, changed: changed.cells };
         after = events.at(-1)!;
       }
@@ -125,7 +125,7 @@ class ChangedCells {
   }
 }
 
-/** A page of what is not counted, by (pub, _id). */
+/** A page of what is not counted, by (pub, pend): the order of an index that holds only those. */
 function oldest(
   events: Collection<EventDocument>,
   { after, until }: { after: Uncounted | null; until: Date | null },
@@ -133,10 +133,10 @@ function oldest(
   const filter: Filter<EventDocument> = {
     pend: { $exists: true },
     ...((after ?? until) && { pub: { ...(after && { $gte: after.pub }), ...(until && { $lte: until }) } }),
-    ...(after && { $or: [{ pub: { $gt: after.pub } }, { _id: { $gt: after._id } }] }),
+    ...(after && { $or: [{ pub: { $gt: after.pub } }, { pend: { $gt: after.pend! } }] }),
   };
   return events.find<Uncounted>(filter, { projection: UNCOUNTED })
-    .sort({ pub: 1, _id: 1 }).limit(MONGODB_SETTLE_EVENTS).batchSize(MONGODB_REPLY_DOCUMENTS).toArray();
+    .sort({ pub: 1, pend: 1 }).limit(MONGODB_SETTLE_EVENTS).batchSize(MONGODB_REPLY_DOCUMENTS).toArray();
 }
 
 function read(events: Collection<EventDocument>, filter: Filter<EventDocument>): Promise<Uncounted[]> {
@@ -146,9 +146,10 @@ function read(events: Collection<EventDocument>, filter: Filter<EventDocument>):
 /** Recomputes everything that the events touch, then clears exactly these. Answers how many were cleared by this pass. */
 async function pass(
   collections: Collections,
-  events: readonly Uncounted[],
+  found: readonly Uncounted[],
   clearing: Clearing,
 ): Promise<number> {
+  const events = found.filter(isSound);
   if (events.length === 0) return 0;
   await recomputeSlices(collections, events);
   const minutes = new Map<string, Span>();
@@ -162,6 +163,12 @@ async function pass(
   await recomputeMinutes(collections, [...minutes.values()]);
   await recomputeHours(collections, [...hours.values()]);
   return await clear(collections.events, events, clearing);
+}
+
+/** Whether it is an event, and not what somebody made of one by hand. */
+function isSound({ tenant, event_type, timestamp, received_at, slice }: Uncounted): boolean {
+  return typeof tenant === "string" && typeof event_type === "string" && typeof slice === "string" &&
+    timestamp instanceof Date && received_at instanceof Date;
 }
 
 /** A minute or an hour of a tenant. */
@@ -183,7 +190,7 @@ async function recomputeSlices({ events, slices }: Collections, touched: readonl
     }).batchSize(MONGODB_REPLY_DOCUMENTS);
     for await (const { slice, event_type: eventType, amount } of found) {
       const units = toAmount(amount);
-      if (units !== null) counted.get(slice)!.add(eventType, units);
+      if (units !== null && typeof eventType === "string") counted.get(slice)!.add(eventType, units);
     }
     const replacements = chunk.map((
       { slice, tenant, timestamp, received_at: received },
