@@ -187,6 +187,14 @@ export function toAmount(value: unknown): Amount | null {
   return Math.abs(amount) <= AMOUNT_MAX ? amount : null;
 }
 
+/** What a recount takes of an event; `null` for one that was changed by hand until it is none. */
+export function countableOf(
+  { event_type: eventType, amount }: Pick<EventDocument, "event_type" | "amount">,
+): { readonly eventType: string; readonly amount: Amount } | null {
+  const units = toAmount(amount);
+  return units === null || typeof eventType !== "string" ? null : { eventType, amount: units };
+}
+
 /** Bytes as they are read, whichever way the driver holds them; `null` for anything else. */
 export function bytesOf(value: unknown): Uint8Array | null {
   if (value instanceof Binary) return value.value();

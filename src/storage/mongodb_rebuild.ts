@@ -14,7 +14,7 @@ import {
   type SliceDocument,
 } from "./mongodb_cells.ts";
 import type { Collections } from "./mongodb_connection.ts";
-import { type EventDocument, hourKey, minuteKey, toAmount } from "./mongodb_documents.ts";
+import { countableOf, type EventDocument, hourKey, minuteKey } from "./mongodb_documents.ts";
 import { eventsOf, type HourRecount } from "./mongodb_recount.ts";
 import { minutesOf, replacementOf, type Span } from "./mongodb_settle.ts";
 
@@ -51,12 +51,12 @@ async function rebuildMinute(collections: Collections, span: Span): Promise<bool
   const total = new Cells();
   const { tenant, start } = span;
   for await (const event of eventsOf(collections, { tenant, from: start, to: start + MINUTE_MS })) {
-    const amount = toAmount(event.amount);
-    if (amount === null) continue;
+    const countable = countableOf(event);
+    if (countable === null) continue;
     let slice = counted.get(event.slice);
     if (slice === undefined) counted.set(event.slice, slice = sliceOf(event, span));
-    slice.cells.add(event.event_type, amount);
-    total.add(event.event_type, amount);
+    slice.cells.add(countable.eventType, countable.amount);
+    total.add(countable.eventType, countable.amount);
   }
   const stored = new Map(storedSlices.map((slice) => [slice._id, slice]));
   for (const key of new Set([...stored.keys(), ...counted.keys()])) {

@@ -5,7 +5,7 @@ import type { CellDifference, EventRange, RecountReport, Total } from "../storag
 import { HOUR_MS, hourOf, minuteOf } from "../window.ts";
 import { Cells, type CellsDocument, type CountedCell, isSameCell, readCells } from "./mongodb_cells.ts";
 import type { Collections } from "./mongodb_connection.ts";
-import { type EventDocument, hourKey, toAmount } from "./mongodb_documents.ts";
+import { countableOf, type EventDocument, hourKey } from "./mongodb_documents.ts";
 import { spansIn } from "./mongodb_metrics.ts";
 import type { PurgeState } from "./mongodb_purge.ts";
 import { minutesOf } from "./mongodb_settle.ts";
@@ -147,11 +147,11 @@ async function countHour(
   let events = 0;
   for await (const event of eventsOf(collections, { tenant, from: start, to: start + HOUR_MS })) {
     const minute = minuteOf(event.timestamp.getTime());
-    const amount = toAmount(event.amount);
-    if (minute <= frozen || amount === null) continue;
+    const countable = countableOf(event);
+    if (minute <= frozen || countable === null) continue;
     let cells = countedMinutes.get(minute);
     if (cells === undefined) countedMinutes.set(minute, cells = new Cells());
-    cells.add(event.event_type, amount);
+    cells.add(countable.eventType, countable.amount);
     if (event.pend !== undefined) unsettled.add(minute);
     events++;
   }

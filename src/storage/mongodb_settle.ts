@@ -23,7 +23,7 @@ import {
   type SliceDocument,
 } from "./mongodb_cells.ts";
 import { chunksOf, type Collections, eachOf, type MongoConnection } from "./mongodb_connection.ts";
-import { type EventDocument, hourKey, insertionOf, minuteKey, toAmount } from "./mongodb_documents.ts";
+import { countableOf, type EventDocument, hourKey, insertionOf, minuteKey } from "./mongodb_documents.ts";
 
 /** What a pass needs of an event that is not counted. */
 type Uncounted = Pick<
@@ -188,9 +188,9 @@ async function recomputeSlices({ events, slices }: Collections, touched: readonl
     const found = events.find({ slice: { $in: [...counted.keys()] } }, {
       projection: { _id: 0, slice: 1, event_type: 1, amount: 1 },
     }).batchSize(MONGODB_REPLY_DOCUMENTS);
-    for await (const { slice, event_type: eventType, amount } of found) {
-      const units = toAmount(amount);
-      if (units !== null && typeof eventType === "string") counted.get(slice)!.add(eventType, units);
+    for await (const event of found) {
+      const countable = countableOf(event);
+      if (countable !== null) counted.get(event.slice)!.add(countable.eventType, countable.amount);
     }
     const replacements = chunk.map((
       { slice, tenant, timestamp, received_at: received },
