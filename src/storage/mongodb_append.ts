@@ -2,21 +2,25 @@
  * Stores events, each id once. An event and "not counted yet" are one document, so nothing can come between; what
  * counts them is `mongodb_settle.ts`.
  */
-import { type Collection, MongoBulkWriteError } from "mongodb";
+import { getLogger } from "@logtape/logtape";
+import type { Collection } from "mongodb";
 import { type Event, sameContent } from "../event.ts";
 import { MONGODB_COMMAND_DOCUMENTS, MONGODB_DUPLICATE_RETRY_MS, MONGODB_INSERT_BYTES } from "../limits.ts";
 import type { StoredEvent } from "../publication.ts";
 import type { AppendStatus } from "../storage.ts";
 import { Arrivals } from "./mongodb_arrivals.ts";
-import { chunksOf, type Collections, eachOf, type MongoConnection } from "./mongodb_connection.ts";
+import { chunksOf, eachOf } from "./mongodb_batches.ts";
+import type { Collections, MongoConnection } from "./mongodb_connection.ts";
+import { DUPLICATE_KEY, writeErrorsOf } from "./mongodb_errors.ts";
 import { anonymous, type EventDocument, eventKey, fromDocument, toDocument } from "./mongodb_documents.ts";
 import type { PurgeState } from "./mongodb_purge.ts";
 import { EventTypes } from "./mongodb_types.ts";
 
+const log = getLogger(["eventhub", "mongodb"]);
+
 /** Weight of an event without its properties, and of a character of those: BSON has up to ten bytes for two of JSON. */
 const EVENT_BYTES = 1_024;
 const PROPERTIES_FACTOR = 6;
-const DUPLICATE_KEY = 11_000;
 
 /** The longest wait between two tries of an id that is refused and not to be seen, milliseconds. */
 const RETRY_DELAY_MAX = 200;
@@ -72,8 +76,9 @@ export class Appender {
           open = open.filter((item) => item !== firsts.get(item.key) && !isDecidedBy(firsts.get(item.key)!, item));
         }
       });
-    } catch {
+    } catch (error) {
       // The database is closed or does not answer: what is not decided is not known to be stored.
+      log.warn("Events are not known to be stored: {error}", { error });
     }
     return items.map(({ status }) => status ?? "unavailable");
   }
@@ -182,11 +187,10 @@ async function insert(
     await events.insertMany(documents, { ordered: false });
     return documents.map(() => "stored");
   } catch (error) {
-    const failed = error instanceof MongoBulkWriteError ? error.result.getWriteErrors() : [];
-    const known = error instanceof MongoBulkWriteError && failed.length > 0 &&
-      error.result.getWriteConcernError() === undefined;
-    const insertions: Insertion[] = documents.map(() => known ? "stored" : "unknown");
-    for (const { index, code } of failed) insertions[index] = code === DUPLICATE_KEY ? "exists" : "unknown";
+    const failed = writeErrorsOf(error);
+    const insertions: Insertion[] = documents.map(() => failed === null ? "unknown" : "stored");
+    for (const { index, code } of failed ?? []) insertions[index] = code === DUPLICATE_KEY ? "exists" : "unknown";
+    if (insertions.includes("unknown")) log.warn("Events are not known to be stored: {error}", { error });
     return insertions;
   }
 }

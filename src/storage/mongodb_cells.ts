@@ -2,10 +2,11 @@
  * Cells as documents: all event types of a slice, a minute or an hour of a tenant in one. They are never changed by
  * increments, only replaced by a recount, so that every step may be repeated by anyone at any time.
  */
-import { Binary, type Collection, Decimal128, MongoBulkWriteError, ObjectId } from "mongodb";
+import { Binary, type Collection, Decimal128, ObjectId } from "mongodb";
 import type { Amount } from "../amount.ts";
 import { Histogram } from "../histogram.ts";
 import { type Cell, emptyCell, foldAmount, mergeCell } from "../rollup.ts";
+import { DUPLICATE_KEY, writeErrorsOf } from "./mongodb_errors.ts";
 import { bytesOf, fromDecimal, toAmount, toDecimal } from "./mongodb_documents.ts";
 
 /** A cell of one event type. */
@@ -164,8 +165,6 @@ interface CellsOperation {
   readonly update: object;
 }
 
-const DUPLICATE_KEY = 11_000;
-
 /** Runs updates; answers the indexes of those that were refused because the document is there. Rejects on any doubt. */
 async function write<Document extends CellsDocument>(
   collection: Collection<Document>,
@@ -177,9 +176,8 @@ async function write<Document extends CellsDocument>(
     await collection.bulkWrite(updates as Parameters<typeof collection.bulkWrite>[0], { ordered: false });
     return [];
   } catch (error) {
-    if (!(error instanceof MongoBulkWriteError) || error.result.getWriteConcernError() !== undefined) throw error;
-    const failed = error.result.getWriteErrors();
-    if (failed.length === 0 || failed.some(({ code }) => code !== DUPLICATE_KEY)) throw error;
+    const failed = writeErrorsOf(error);
+    if (failed === null || failed.some(({ code }) => code !== DUPLICATE_KEY)) throw error;
     return failed.map(({ index }) => index);
   }
 }

@@ -13,12 +13,7 @@ import {
   WriteConcern,
 } from "mongodb";
 import { HubError } from "../errors.ts";
-import {
-  MONGODB_COMMANDS_IN_FLIGHT_MAX,
-  MONGODB_CONNECTIONS_MAX,
-  MONGODB_SELECTION_TIMEOUT_MS,
-  MONGODB_SOCKET_TIMEOUT_MS,
-} from "../limits.ts";
+import { MONGODB_CONNECTIONS_MAX, MONGODB_SELECTION_TIMEOUT_MS, MONGODB_SOCKET_TIMEOUT_MS } from "../limits.ts";
 import type { CellsDocument, SliceDocument } from "./mongodb_cells.ts";
 import type { EventDocument } from "./mongodb_documents.ts";
 import { explain, redact } from "./mongodb_errors.ts";
@@ -29,7 +24,7 @@ const DATABASE_DEFAULT = "event_hub";
 /** A URL with a database in it; the driver's own default is another. */
 const NAMED_DATABASE = /^[a-z0-9+.-]+:\/\/[^/]+\/[^?]/i;
 const VERSION_MIN = [4, 4] as const;
-/** How often the clock is asked at once; the quickest answer is the truest. */
+/** How often the clock is asked at open; the quickest answer is the truest. */
 const CLOCK_QUESTIONS = 3;
 
 /** What is known of a tenant. */
@@ -109,6 +104,7 @@ export class MongoConnection implements AsyncDisposable {
   readonly #database: Db;
   readonly #clock: () => number;
   #offsetMs = 0;
+  #isClockless = false;
   #running = 0;
   #idle = Promise.withResolvers<void>();
   #closing: Promise<void> | null = null;
@@ -141,7 +137,7 @@ export class MongoConnection implements AsyncDisposable {
       const version = await serverVersion(database);
       const description = `MongoDB ${version}, database ${database.databaseName} at ${hostsOf(client)}`;
       const connection = new MongoConnection(client, { database, description, clock });
-      await connection.measureClock();
+      await connection.measureClock(CLOCK_QUESTIONS);
       await connection.#createIndexes();
       await connection.#lookForOthers();
       return connection;
@@ -161,25 +157,22 @@ export class MongoConnection implements AsyncDisposable {
     return Math.round(this.#clock() + this.#offsetMs);
   }
 
-  /** Learns how far the server's clock is from this process's; the half of the quickest answer's way is the error. */
-  measureClock(): Promise<void> {
-    return this.run(() => this.#measureClock());
-  }
-
-  async #measureClock(): Promise<void> {
-    let quickestMs = Infinity;
-    for (let i = 0; i < CLOCK_QUESTIONS; i++) {
-      const sent = this.#clock();
-      const time = await serverTime(this.#database);
-      const tookMs = this.#clock() - sent;
-      if (time === null) {
-        log.warn("The server does not tell its time; the clocks of all hubs must agree to a second");
-        return;
+  /** Learns how far the server's clock is from this process's; half the way of the quickest answer is the error. */
+  measureClock(questions = 1): Promise<void> {
+    return this.run(async () => {
+      let quickestMs = Infinity;
+      for (let i = 0; i < questions; i++) {
+        const sent = this.#clock();
+        const time = await serverTime(this.#database);
+        const tookMs = this.#clock() - sent;
+        if (time === null || tookMs >= quickestMs) continue;
+        quickestMs = tookMs;
+        this.#offsetMs = time - (sent + tookMs / 2);
       }
-      if (tookMs >= quickestMs) continue;
-      quickestMs = tookMs;
-      this.#offsetMs = time - (sent + tookMs / 2);
-    }
+      if (quickestMs < Infinity || this.#isClockless) return;
+      this.#isClockless = true;
+      log.warn("The server does not tell its time: the clocks of all hubs must agree to a second");
+    });
   }
 
   /** Asks the database. Rejects with `unavailable` when it is closed or does not answer. */
@@ -231,27 +224,6 @@ export class MongoConnection implements AsyncDisposable {
         "neither shown nor counted",
     );
   }
-}
-
-/** Runs `work` on each item, a few at once; the results are in the order of the items. */
-export async function eachOf<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
-  const results: R[] = [];
-  let next = 0;
-  const workers = Array.from({ length: Math.min(MONGODB_COMMANDS_IN_FLIGHT_MAX, items.length) }, async () => {
-    while (next < items.length) {
-      const at = next++;
-      results[at] = await work(items[at]!);
-    }
-  });
-  await Promise.all(workers);
-  return results;
-}
-
-/** Cuts a list into pieces of at most `size`. */
-export function chunksOf<T>(items: readonly T[], size: number): T[][] {
-  const chunks: T[][] = [];
-  for (let i = 0; i < items.length; i += size) chunks.push(items.slice(i, i + size));
-  return chunks;
 }
 
 /**

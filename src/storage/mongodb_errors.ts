@@ -1,6 +1,14 @@
-/** Errors of opening a database, for a person. */
-import { MongoAPIError, MongoServerError, MongoServerSelectionError } from "mongodb";
+/** Errors: of opening a database, for a person; of writes, for the program. */
+import {
+  MongoAPIError,
+  MongoBulkWriteError,
+  MongoServerError,
+  MongoServerSelectionError,
+  type WriteError,
+} from "mongodb";
 
+/** MongoDB's code of an error of a duplicate key. */
+export const DUPLICATE_KEY = 11_000;
 const AUTHENTICATION_FAILED = 18;
 const UNAUTHORIZED = 13;
 /** What a URL has between `//` and `@`. */
@@ -56,4 +64,19 @@ function withoutPassword(text: string, url: string): string {
     // It is not percent-encoded as it should be: the text is looked for as it stands.
   }
   return text.replaceAll(password, "***").replaceAll(plain, "***");
+}
+
+/**
+ * The errors of single writes of a command, when these are all that went wrong: then all other writes are done. `null`
+ * after any other failure, of which the driver may tell the errors of earlier commands.
+ */
+export function writeErrorsOf(error: unknown): readonly WriteError[] | null {
+  if (!(error instanceof MongoBulkWriteError) || error.result.getWriteConcernError() !== undefined) return null;
+  const errors = [error.writeErrors].flat();
+  return errors.length > 0 && errors.length === error.result.getWriteErrors().length ? errors : null;
+}
+
+/** Whether an error says that a document of that key is there. */
+export function isDuplicateKey(error: unknown): boolean {
+  return error instanceof MongoServerError && error.code === DUPLICATE_KEY;
 }

@@ -1,5 +1,5 @@
 /** What a stream asks of the store: the order of publication, what may be missing in it, and the epochs of the stream. */
-import { type Collection, type Filter, MongoServerError } from "mongodb";
+import { type Collection, type Filter } from "mongodb";
 import { MONGODB_COMMAND_DOCUMENTS, MONGODB_REPLY_DOCUMENTS } from "../limits.ts";
 import type {
   Epoch,
@@ -10,11 +10,11 @@ import type {
   StoredEvent,
 } from "../publication.ts";
 import type { Appender } from "./mongodb_append.ts";
-import { chunksOf, eachOf, type EpochDocument, type MongoConnection } from "./mongodb_connection.ts";
+import { chunksOf, eachOf } from "./mongodb_batches.ts";
+import type { EpochDocument, MongoConnection } from "./mongodb_connection.ts";
+import { isDuplicateKey } from "./mongodb_errors.ts";
 import { type EventDocument, fromDocument, insertionOf } from "./mongodb_documents.ts";
 import { eventsBehind } from "./mongodb_pages.ts";
-
-const DUPLICATE_KEY = 11_000;
 
 /** The store as a stream sees it. */
 export class Publications implements PublicationSource {
@@ -123,7 +123,7 @@ async function insertEpoch(epochs: Collection<EpochDocument>, epoch: Epoch): Pro
     await epochs.insertOne({ _id: number, started_at: new Date(startedAt), run_id: runId, marker });
     return true;
   } catch (error) {
-    if (error instanceof MongoServerError && error.code === DUPLICATE_KEY) return false;
+    if (isDuplicateKey(error)) return false;
     throw error;
   }
 }

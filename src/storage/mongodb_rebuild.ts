@@ -2,7 +2,7 @@
  * Replaces slices, minutes and hours by a recount, whatever their counts are. Each is replaced only if it is still as
  * it was when it was read, before its events were: so nothing that was settled meanwhile is taken back.
  */
-import { type Collection, type Filter, MongoServerError, type OptionalUnlessRequiredId } from "mongodb";
+import { type Collection, type Filter, type OptionalUnlessRequiredId } from "mongodb";
 import { MONGODB_REBUILD_TRIES } from "../limits.ts";
 import { HOUR_MS, MINUTE_MS } from "../window.ts";
 import {
@@ -14,11 +14,10 @@ import {
   type SliceDocument,
 } from "./mongodb_cells.ts";
 import type { Collections } from "./mongodb_connection.ts";
+import { isDuplicateKey } from "./mongodb_errors.ts";
 import { countableOf, type EventDocument, hourKey, minuteKey } from "./mongodb_documents.ts";
 import { eventsOf, type HourRecount } from "./mongodb_recount.ts";
 import { minutesOf, replacementOf, type Span } from "./mongodb_settle.ts";
-
-const DUPLICATE_KEY = 11_000;
 
 /** Rebuilds an hour; minutes up to `frozen` stay as they are. */
 export async function rebuildHour(
@@ -114,7 +113,7 @@ async function insert<Document extends CellsDocument>(
     await collection.insertOne(document as unknown as OptionalUnlessRequiredId<Document>);
     return true;
   } catch (error) {
-    if (error instanceof MongoServerError && error.code === DUPLICATE_KEY) return false;
+    if (isDuplicateKey(error)) return false;
     throw error;
   }
 }

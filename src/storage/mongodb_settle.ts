@@ -22,7 +22,8 @@ import {
   type Replacement,
   type SliceDocument,
 } from "./mongodb_cells.ts";
-import { chunksOf, type Collections, eachOf, type MongoConnection } from "./mongodb_connection.ts";
+import { chunksOf, eachOf } from "./mongodb_batches.ts";
+import type { Collections, MongoConnection } from "./mongodb_connection.ts";
 import { countableOf, type EventDocument, hourKey, insertionOf, minuteKey } from "./mongodb_documents.ts";
 
 /** What a pass needs of an event that is not counted. */

@@ -1,9 +1,8 @@
 /** Which event types a tenant has: at most `EVENT_TYPES_PER_TENANT_MAX`, however many processes admit new ones. */
-import { type Collection, MongoServerError } from "mongodb";
+import type { Collection } from "mongodb";
 import { EVENT_TYPES_PER_TENANT_MAX } from "../limits.ts";
 import type { TenantDocument } from "./mongodb_connection.ts";
-
-const DUPLICATE_KEY = 11_000;
+import { isDuplicateKey } from "./mongodb_errors.ts";
 
 /** The types of all tenants, remembered as far as they were asked for. Types are only ever added. */
 export class EventTypes {
@@ -46,7 +45,7 @@ async function create(tenants: Collection<TenantDocument>, document: TenantDocum
     await tenants.insertOne(document);
     return true;
   } catch (error) {
-    if (error instanceof MongoServerError && error.code === DUPLICATE_KEY) return false;
+    if (isDuplicateKey(error)) return false;
     throw error;
   }
 }

@@ -6,6 +6,7 @@
 const FOLDER = new URL("./", import.meta.url);
 /** A busy machine may take long to start a program. */
 const START_MS = 60_000;
+const START_CHECK_MS = 50;
 const PERMISSIONS = ["env", "net", "read", "run", "write"] as const;
 
 /** Where a server is, or why there is none. */
@@ -53,29 +54,43 @@ async function findMongo(): Promise<MongoService> {
 
 async function startMongod(): Promise<string> {
   const folder = Deno.makeTempDirSync({ prefix: "eventhub-mongo-" });
-  globalThis.addEventListener("unload", () => Deno.removeSync(folder, { recursive: true }));
   const port = freePort();
-  const output = start("mongod", ["--dbpath", folder, "--port", String(port), "--bind_ip", "127.0.0.1"]);
-  await until(output, (text) => /Waiting for connections/i.test(text));
+  // What it writes would have to be read as long as it runs.
+  start("mongod", ["--dbpath", folder, "--port", String(port), "--bind_ip", "127.0.0.1"], "null");
+  globalThis.addEventListener("unload", () => Deno.removeSync(folder, { recursive: true }));
+  await untilListening(port);
   return `mongodb://127.0.0.1:${port}`;
 }
 
 async function startJavaServer(): Promise<string> {
-  const output = start("java", [
+  const child = start("java", [
     "-XX:+UseSerialGC",
     "-cp",
     new URL("lib/*", FOLDER).pathname,
     new URL("MongoServerLauncher.java", FOLDER).pathname,
-  ]);
-  const text = await until(output, (text) => /^\d+\s/.test(text));
+  ], "piped");
+  const text = await until(child.stdout, (text) => /^\d+\s/.test(text));
   return `mongodb://127.0.0.1:${parseInt(text)}`;
 }
 
 /** Starts a program that ends with this test file, or at the latest with this process. */
-function start(program: string, args: string[]): ReadableStream<Uint8Array> {
-  const child = new Deno.Command(program, { args, stdin: "piped", stdout: "piped", stderr: "null" }).spawn();
+function start(program: string, args: string[], stdout: "null" | "piped"): Deno.ChildProcess {
+  const child = new Deno.Command(program, { args, stdin: "piped", stdout, stderr: "null" }).spawn();
   globalThis.addEventListener("unload", () => child.kill("SIGKILL"));
-  return child.stdout;
+  return child;
+}
+
+async function untilListening(port: number): Promise<void> {
+  const end = performance.now() + START_MS;
+  for (;;) {
+    try {
+      (await Deno.connect({ hostname: "127.0.0.1", port })).close();
+      return;
+    } catch (error) {
+      if (performance.now() > end) throw error;
+      await new Promise((resolve) => setTimeout(resolve, START_CHECK_MS));
+    }
+  }
 }
 
 /** Reads until the text is as wanted; then nothing is read any more. */
