@@ -1,5 +1,7 @@
 /** What a MongoDB server seldom does, played by a fake one: lost replies, doubtful errors, refusals at open. */
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { MongoClient, MongoError } from "mongodb";
+import { Cells, type CellsDocument, replaceCells } from "../../src/storage/mongodb_cells.ts";
 import { MongodbStore } from "../../src/storage/mongodb.ts";
 import { type Answer, answerAsEmpty, type Command, GREETING, startFakeMongo } from "../services/fake_mongo.ts";
 import { event, events } from "./conformance/events.ts";
@@ -101,6 +103,48 @@ fakeTest("any other doubt about an insert is unavailable: write concern, other e
   }
   await using open = await openOn(() => ({ n: 2, writeErrors: [{ index: 1, code: 14_031, errmsg: "no space" }] }));
   assertEquals(await open.store.append(events(3)), ["stored", "unavailable", "stored"]);
+});
+
+fakeTest("cells that another worker creates at the same moment are replaced without upsert", async () => {
+  const updates: Command[] = [];
+  await using fake = startFakeMongo((command) => {
+    if (!("update" in command)) return answerAsEmpty(command);
+    updates.push(...(command.updates as Command[]));
+    return updates.length > 3 ? { n: 2, nModified: 1 } : {
+      n: 1,
+      nModified: 0,
+      writeErrors: [{ index: 0, ...DUPLICATE }, { index: 2, ...DUPLICATE }],
+    };
+  });
+  const cells = new Cells();
+  cells.add("purchase", 1);
+  const fixed = { tenant: "default", start: new Date(0) };
+  await using client = new MongoClient(fake.url, { retryWrites: false });
+  await replaceCells<CellsDocument>(
+    client.db().collection("rollups"),
+    ["a", "b", "c"].map((key) => ({ key, fixed, cells })),
+  );
+  const asked = updates.map(({ q, upsert }) => [(q as Command)._id, (q as Command).count, upsert ?? false]);
+  assertEquals(asked.slice(0, 3), ["a", "b", "c"].map((key) => [key, { $lte: 1 }, true]));
+  assertEquals(asked.slice(3), [["a", { $lte: 1 }, false], ["c", { $lte: 1 }, false]]);
+  assertEquals(updates[3]!.u, updates[0]!.u);
+});
+
+fakeTest("cells that are not known to be replaced stop the pass", async () => {
+  const answers: Answer[] = [
+    () => ({ n: 1, writeConcernError: { code: 64, errmsg: "waiting for replication timed out" } }),
+    () => ({ n: 0, writeErrors: [{ index: 0, code: 14_031, errmsg: "no space" }] }),
+    () => null,
+  ];
+  const cells = new Cells();
+  cells.add("purchase", 1);
+  for (const answer of answers) {
+    await using fake = startFakeMongo((command) => "update" in command ? answer(command) : answerAsEmpty(command));
+    await using client = new MongoClient(fake.url, { retryWrites: false });
+    const collection = client.db().collection<CellsDocument>("rollups");
+    const replacement = { key: "a", fixed: { tenant: "default", start: new Date(0) }, cells };
+    await assertRejects(() => replaceCells(collection, [replacement]), MongoError);
+  }
 });
 
 fakeTest("writes wait for the disks of a majority and are not repeated, whatever the URL says", async () => {
