@@ -173,6 +173,34 @@ export const SQLITE_CHECKPOINT_PAGES = 4_096;
 /** How long a Worker of the store may be silent before it is taken for dead and started again. */
 export const SQLITE_WORKER_SILENCE_MS = 60 * SECOND_MS;
 
+// MongoDB
+/** Documents of one insert, lookup or clearing: beyond it a command gains little, and the server holds up others. */
+export const MONGODB_COMMAND_DOCUMENTS = 1_000;
+/** Weight of one insert, estimated: it must fit one command, because of several only the last one's outcome is told. */
+export const MONGODB_INSERT_BYTES = 8 * MEBIBYTE;
+/** Commands one call has under way at once; the others of its commands wait. */
+export const MONGODB_COMMANDS_IN_FLIGHT_MAX = 4;
+/** Connections of a process; who finds none free waits. */
+export const MONGODB_CONNECTIONS_MAX = 24;
+/** Without a word for so long a connection is dead, and what was asked over it is not known to have happened. */
+export const MONGODB_SOCKET_TIMEOUT_MS = 30 * SECOND_MS;
+/** How long an operation looks for a server that can be written to; then it is answered "retry". */
+export const MONGODB_SELECTION_TIMEOUT_MS = 5 * SECOND_MS;
+/** How long an id that is refused as a duplicate, and not there when it is looked up, is tried again. */
+export const MONGODB_DUPLICATE_RETRY_MS = 5 * SECOND_MS;
+/** How long is believed what was read of the purges of other processes. */
+export const MONGODB_PURGE_STATE_MS = SECOND_MS;
+/** Events of one pass of settling: what it holds in memory. */
+export const MONGODB_SETTLE_EVENTS = 10_000;
+/** Slices or minutes read and replaced at once by a pass. */
+export const MONGODB_SETTLE_CELLS = 100;
+/** An event that waits longer to be counted was left behind by whoever should have done it. */
+export const MONGODB_SWEEP_AGE_MS = 10 * SECOND_MS;
+/** Documents of one answer of the server; decoding them must not stop the thread for long. */
+export const MONGODB_REPLY_DOCUMENTS = 1_000;
+/** How often a cell that others keep changing is counted anew by a rebuild before it is left to them. */
+export const MONGODB_REBUILD_TRIES = 10;
+
 // Live feed
 /** Events that wait for one subscriber; beyond it, it reads the log at its own pace. */
 export const SUBSCRIBER_QUEUE_EVENTS_MAX = 1_024;
