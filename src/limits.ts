@@ -234,6 +234,28 @@ export const CELLS_REFRESH_MS = 10 * SECOND_MS;
 export const CELLS_PER_ENTRY_MAX = 500;
 /** Entries of changed cells that are kept; whoever is further behind reads all windows anew. */
 export const CELLS_ENTRIES_MAX = 1_000;
+/** A consumer's name is held for so long, and renewed three times as often. */
+export const CONSUMER_SLOT_MS = 10 * SECOND_MS;
+/** Consumers of one group: processes that run the role `rollup`. */
+export const CONSUMER_SLOTS_MAX = 1_000;
+/** How often entries of dead consumers are looked for. */
+export const CLAIM_EVERY_MS = 5 * SECOND_MS;
+/** An entry that was not acknowledged for so long may be taken over. */
+export const CLAIM_IDLE_MS = 15 * SECOND_MS;
+/** Entries taken over at once. */
+export const CLAIM_ENTRIES = 1_000;
+/** Entries counted in one pass: beyond it a pass takes longer than a row may be behind. */
+export const ROLLUP_PASS_ENTRIES = 10_000;
+/** A pass begins at most this often: a cell is recomputed once a pass, however many of its events came. */
+export const ROLLUP_PASS_MS = 300;
+/** How often what the stream did not bring is looked for. */
+export const SWEEP_EVERY_MS = 2 * SECOND_MS;
+/** An event that waits for so long to be counted is not expected from the stream any more. */
+export const SWEEP_AGE_MS = 10 * SECOND_MS;
+/** The lease on the sweep: longer than its rhythm, so that the same process keeps it. */
+export const SWEEP_LEASE_MS = 3 * SWEEP_EVERY_MS;
+/** How often names of consumers that are gone are removed. */
+export const JANITOR_EVERY_MS = 60 * SECOND_MS;
 
 // Time
 /** An event may come a little late before its window counts as closed. */

@@ -108,7 +108,7 @@ export class RedisStream implements EventStream {
     const state = await this.#epochs.look({ after: behind, count: place.phase === "stream" ? limit : 1 });
     const goOn = await this.#goOn(state, place);
     if (goOn.reset === EXPIRED && place.phase === "stream" && place.epoch.number === state.epoch.number) {
-      return await this.#skip(place.id, { limit, tenant });
+      return await this.#skip(place, { limit, tenant });
     }
     if (goOn.reset === null && goOn.place.phase === "stream") {
       return this.#page(state, goOn.place.id, { limit, tenant });
@@ -192,10 +192,16 @@ export class RedisStream implements EventStream {
   }
 
   /** Goes on in the stream where the oldest event kept may be, so that the reader's place does not go back. */
-  async #skip(after: string, options: { limit: number; tenant?: string }): Promise<LogPage> {
+  async #skip(
+    place: Place & { readonly phase: "stream" },
+    options: { limit: number; tenant?: string },
+  ): Promise<LogPage> {
     const oldest = await this.#source.oldest() ?? Infinity;
-    for (let at = after;;) {
+    for (let at = place.id;;) {
       const state = await this.#epochs.look({ after: at, count: STREAM_SEARCH_ENTRIES });
+      if (state.epoch.number !== place.epoch.number) {
+        return { entries: [], position: formatPosition({ ...place, id: at }), caughtUp: false, reset: EXPIRED };
+      }
       const kept = state.entries.findIndex((raw) => (fromFields(raw)?.pub ?? 0) >= oldest);
       const skipped = kept === -1 ? state.entries.length : kept;
       at = state.entries[skipped - 1]?.id ?? at;

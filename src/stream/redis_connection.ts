@@ -38,6 +38,8 @@ export class RedisConnection implements AsyncDisposable {
     this.#timeoutMs = options.timeoutMs ?? REDIS_COMMAND_MS;
     this.#redis = new Redis(url, {
       connectionName: options.name,
+      // The answers of XREAD differ between the two; every server speaks the older one.
+      protocol: 2,
       connectTimeout: REDIS_COMMAND_MS,
       retryStrategy: () => this.#closed ? null : REDIS_RETRY_MS,
       maxRetriesPerRequest: 0,
