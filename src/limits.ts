@@ -254,6 +254,12 @@ export const SWEEP_EVERY_MS = 2 * SECOND_MS;
 export const SWEEP_AGE_MS = 10 * SECOND_MS;
 /** The lease on the sweep: longer than its rhythm, so that the same process keeps it. */
 export const SWEEP_LEASE_MS = 3 * SWEEP_EVERY_MS;
+/** Inbound entries taken at once. */
+export const INBOUND_PASS_ENTRIES = 1_000;
+/** An inbound entry that makes the hub fail so often, in one process, is put aside. */
+export const INBOUND_FAILURES_MAX = 5;
+/** Dead letters of a tenant; then the oldest is dropped. */
+export const DEAD_LETTERS_MAX = 100_000;
 /** How often names of consumers that are gone are removed. */
 export const JANITOR_EVERY_MS = 60 * SECOND_MS;
 

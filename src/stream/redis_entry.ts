@@ -71,6 +71,12 @@ export function fromFields({ id, fields }: RawEntry): StreamEntry | null {
   return { id, event, pub, pend: text("pend"), key: `${tenant}:${eventId}` };
 }
 
+/** The insertion an entry names; empty where it names none. */
+export function pendOf({ fields }: RawEntry): string {
+  const at = fields?.indexOf("pend") ?? -1;
+  return at % 2 === 0 ? fields![at + 1]! : "";
+}
+
 /** Entries from an answer of XRANGE, XREADGROUP and their relatives. */
 export function toEntries(reply: Reply | undefined): RawEntry[] {
   if (!Array.isArray(reply)) return [];

@@ -15,7 +15,7 @@ import {
 import { nextDelay, type SupervisedWorker, wait } from "../worker.ts";
 import { RedisConnection, RedisRefusal, type Reply } from "./redis_connection.ts";
 import { type RawEntry, toEntries } from "./redis_entry.ts";
-import { RedisKeys } from "./redis_scripts.ts";
+import { RedisKeys, Script } from "./redis_scripts.ts";
 import { Hold, keepSlot, type Slot, takeSlot } from "./redis_slot.ts";
 
 const log = getLogger(["eventhub", "redis"]);
@@ -35,6 +35,8 @@ export interface GroupOptions {
   readonly group: string;
   /** Entries given to the handler at once. */
   readonly entriesMax: number;
+  /** Whether what is done leaves the stream, in the same moment as it is acknowledged. */
+  readonly deletesDone?: boolean;
   /** Least time from the beginning of a pass to that of the next, milliseconds. */
   readonly passMs?: number;
   /** An entry that was not acknowledged for so long may be taken over, milliseconds; and how often it is looked for. */
@@ -169,7 +171,12 @@ export class GroupWorker implements SupervisedWorker {
   }
 
   async #acknowledge(ids: readonly string[], connection: RedisConnection): Promise<void> {
-    if (ids.length > 0) await connection.ask("XACK", this.#stream, this.#options.group, ...ids);
+    const { group, deletesDone = false } = this.#options;
+    for (let i = 0; i < ids.length; i += ACKNOWLEDGED_AT_ONCE) {
+      const part = ids.slice(i, i + ACKNOWLEDGED_AT_ONCE);
+      if (!deletesDone) await connection.ask("XACK", this.#stream, group, ...part);
+      else await FINISH.run(connection, { keys: [this.#stream], args: [group, ...part], repeatable: true });
+    }
   }
 
   /** Entries whose message is gone will never come again. */
@@ -220,6 +227,16 @@ export class GroupWorker implements SupervisedWorker {
     log.warn("Group {group} cannot go on; it is tried again", { group: this.#options.group, cause });
   }
 }
+
+/** Lua unpacks a few thousand arguments at most. */
+const ACKNOWLEDGED_AT_ONCE = 1_000;
+
+/** KEYS stream; ARGV group, ids. Acknowledged first and deleted later, an entry could stay for ever. */
+const FINISH = new Script(`
+local ids = {unpack(ARGV, 2)}
+redis.call('XACK', KEYS[1], ARGV[1], unpack(ids))
+return redis.call('XDEL', KEYS[1], unpack(ids))
+`);
 
 /** Redis and the store come back within seconds more often than not. */
 const PAUSE_LONGEST = 5_000;

@@ -2,10 +2,10 @@
  * The way back to the store: what the stream lost, or never had, is read there in the order of publication, up to the
  * time by which everything before the place H in the stream was published; from H on the stream is followed.
  */
-import { REPLAY_MARGIN_MS, REPLAY_OVERLAP_ENTRIES, STREAM_SKEW_MS } from "../limits.ts";
+import { LOG_PAGE_EVENTS, REPLAY_MARGIN_MS, REPLAY_OVERLAP_ENTRIES, STREAM_SKEW_MS } from "../limits.ts";
 import type { Epoch, PublicationPlace, PublicationSource, StoredEvent } from "../publication.ts";
 import type { LogPage, Position, Reset } from "../stream.ts";
-import { fromFields } from "./redis_entry.ts";
+import { pendOf } from "./redis_entry.ts";
 import type { RedisEpochs, StreamState } from "./redis_epochs.ts";
 import { type EpochName, formatPosition, millisecondsOf, type Place } from "./redis_position.ts";
 import { checkOfMarker } from "./redis_scripts.ts";
@@ -29,6 +29,7 @@ export function streamPlace(epoch: Epoch, id: string): Place {
 export class Replay {
   readonly #source: PublicationSource;
   readonly #epochs: RedisEpochs;
+  #overlap: { readonly head: string; read: string; readonly pends: Set<string> } | null = null;
 
   constructor(source: PublicationSource, epochs: RedisEpochs) {
     this.#source = source;
@@ -105,8 +106,20 @@ export class Replay {
   async #withoutThoseBehind(head: string, entries: readonly StoredEvent[]): Promise<readonly StoredEvent[]> {
     const last = entries.at(-1);
     if (last === undefined || last.pub < millisecondsOf(head) - STREAM_SKEW_MS) return entries;
-    const state = await this.#epochs.look({ after: head, count: REPLAY_OVERLAP_ENTRIES });
-    const behind = new Set(state.entries.map((entry) => fromFields(entry)?.pend));
+    const behind = await this.#behind(head);
     return behind.size === 0 ? entries : entries.filter(({ pend }) => !behind.has(pend));
+  }
+
+  /** The insertions that the first entries behind H name. The last H is remembered: a replay asks at every page. */
+  async #behind(head: string): Promise<ReadonlySet<string>> {
+    let overlap = this.#overlap;
+    if (overlap?.head !== head) overlap = this.#overlap = { head, read: head, pends: new Set() };
+    while (overlap.pends.size < REPLAY_OVERLAP_ENTRIES) {
+      const { entries } = await this.#epochs.look({ after: overlap.read, count: LOG_PAGE_EVENTS });
+      for (const entry of entries) overlap.pends.add(pendOf(entry));
+      overlap.read = entries.at(-1)?.id ?? overlap.read;
+      if (entries.length < LOG_PAGE_EVENTS) break;
+    }
+    return overlap.pends;
   }
 }

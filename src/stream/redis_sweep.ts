@@ -18,6 +18,7 @@ import type { StoredEvent } from "../publication.ts";
 import { type SupervisedWorker, wait } from "../worker.ts";
 import { RedisConnection, RedisRefusal, type Reply } from "./redis_connection.ts";
 import { toEntries } from "./redis_entry.ts";
+import { INBOUND_GROUP } from "./redis_inbound.ts";
 import { RedisEpochs } from "./redis_epochs.ts";
 import { compareIds, millisecondsOf } from "./redis_position.ts";
 import { BatchWriter } from "./redis_publisher.ts";
@@ -128,9 +129,6 @@ export class SweepWorker implements SupervisedWorker {
     }
   }
 }
-
-/** The group of inbound events. */
-export const INBOUND_GROUP = "ingest";
 
 /** The oldest entry that the counting group has not acknowledged or not even read; `null` when there is none. */
 export async function oldestWaiting(connection: RedisConnection, stream: string): Promise<string | null> {

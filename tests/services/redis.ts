@@ -52,14 +52,13 @@ export class RedisServer implements TestRedis {
   readonly prefix = "events";
   readonly port: number;
   readonly #folder: string;
-  readonly #connection: RedisConnection;
+  #connection: RedisConnection | null = null;
   #child: Deno.ChildProcess;
 
   private constructor(folder: string, port: number) {
     this.#folder = folder;
     this.port = port;
     this.#child = spawn(folder, port);
-    this.#connection = new RedisConnection(this.url, { name: "eventhub-test" });
   }
 
   /** Resolves when it answers. */
@@ -76,6 +75,7 @@ export class RedisServer implements TestRedis {
   }
 
   async send(command: string, ...args: (string | number)[]): Promise<Reply> {
+    this.#connection ??= new RedisConnection(this.url, { name: "eventhub-test" });
     return await this.#connection.ask(command, ...args);
   }
 
@@ -115,12 +115,13 @@ export class RedisServer implements TestRedis {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#connection[Symbol.asyncDispose]();
+    await this.#connection?.[Symbol.asyncDispose]();
     await this.#kill();
     await Deno.remove(this.#folder, { recursive: true });
   }
 
   async #kill(): Promise<void> {
+    this.thaw();
     this.#child.kill("SIGKILL");
     await this.#child.status;
   }

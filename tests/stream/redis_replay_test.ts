@@ -1,0 +1,146 @@
+/** The Redis stream where it goes back to the store, and what people and other programs see in it. */
+import { assert, assertEquals } from "@std/assert";
+import { RedisStream } from "../../src/stream/redis.ts";
+import { millisecondsOf } from "../../src/stream/redis_position.ts";
+import type { RedisServer } from "../services/redis.ts";
+import { event, events, idsOf, NOON, TENANT } from "../storage/conformance/events.ts";
+import { idsIn, placeAt, readAll } from "./conformance/reading.ts";
+import { FakeStore } from "./publication_fake.ts";
+import { QUICK } from "./redis.ts";
+import { openParts, produce, Reader, redisTest, until, whenCounted } from "./redis_hub.ts";
+
+/** A stream alone, beside a store whose appends are published when they resolve. */
+async function openStream(server: RedisServer, source = new FakeStore()) {
+  const stream = await RedisStream.open({ url: server.url, source, ...QUICK });
+  return {
+    source,
+    stream,
+    store: async (all: ReturnType<typeof events>) => {
+      await source.append(all);
+      await stream.whenPublished();
+    },
+    [Symbol.asyncDispose]: () => stream[Symbol.asyncDispose](),
+  };
+}
+
+redisTest("what was trimmed is replayed from the store, announced, and none is missed", async (server) => {
+  await using parts = await openStream(server);
+  const { stream, store } = parts;
+  const all = events(60);
+  for (let i = 0; i < all.length; i += 10) await store(all.slice(i, i + 10));
+  const entries = await readAll(stream, { after: await placeAt(stream, "earliest") });
+  const head = await stream.head();
+  const reader = await stream.open(TENANT, { cursor: stream.cursor(TENANT, head) });
+  await store(events(20));
+  const [tenth] = await server.send("XRANGE", "events", "-", "+", "COUNT", 10).then((reply) =>
+    (reply as readonly [string][]).slice(9).map(([id]) => id)
+  );
+  const behindTenth = head.replace(/\.1\..*/, `.1.${pad(tenth!)}`);
+  await server.send("XTRIM", "events", "MAXLEN", 5);
+  for (const cursor of [stream.cursor(TENANT, behindTenth), stream.cursor(TENANT, reader.position)]) {
+    const opened = await stream.open(TENANT, { cursor });
+    assertEquals(opened.reset, { reason: "trimmed", mode: "replay" });
+  }
+  const page = await stream.read({ after: behindTenth, limit: 1_000 });
+  assertEquals(page.reset, { reason: "trimmed", mode: "replay" });
+  const replayed = new Set([...idsIn(page.entries), ...idsIn(await readAll(stream, { after: page.position }))]);
+  assert(entries.slice(10).every(({ event }) => replayed.has(event.id)));
+});
+
+redisTest("a new reader of an untouched stream is not told of a reset when the first event comes", async (server) => {
+  await using parts = await openStream(server);
+  const { stream, store } = parts;
+  const cursor = stream.cursor(TENANT, await stream.head());
+  await store(events(3));
+  const { reset } = await stream.open(TENANT, { cursor });
+  assertEquals(reset, null);
+});
+
+redisTest("a replay goes on by cursor from each of its places, also within one time of publication", async (server) => {
+  const source = new FakeStore();
+  source.tied = true;
+  await using parts = await openStream(server, source);
+  const { stream, store } = parts;
+  await store(events(20));
+  await store(events(20));
+  const earliest = await placeAt(stream, "earliest");
+  const whole = await readAll(stream, { after: earliest, limit: 3 });
+  assertEquals(whole.length, 40);
+  for (const [i, { position }] of whole.entries()) {
+    const opened = await stream.open(TENANT, { cursor: stream.cursor(TENANT, position) });
+    assertEquals(opened, { position, reset: null });
+    assertEquals(idsIn(await readAll(stream, { after: position, limit: 7 })), idsIn(whole.slice(i + 1)));
+  }
+});
+
+redisTest("earliest under load gives every event, and what the stream gives too only once", async (server) => {
+  await using parts = await openParts(server.url, { ageMs: 60_000 });
+  const { source, stream } = parts;
+  const load = produce(source);
+  await until("there is something to replay", () => source.documents.size > 200);
+  const { position } = await stream.open(TENANT, { at: "earliest" });
+  await until("more was stored since", () => source.documents.size > 600);
+  await using reader = new Reader(stream, stream.cursor(TENANT, position));
+  await until("the reader is live", () => reader.ids.length > 700);
+  const all = await load.stop();
+  await reader.whenSeen(all);
+  assertEquals(reader.resets, []);
+  assert(reader.ids.length - new Set(reader.ids).size <= 14, "more repeats than were on their way");
+  await whenCounted(source);
+});
+
+redisTest("a store whose clock is wrong follows that of Redis: pub lies within 20 s of each entry", async (server) => {
+  for (const skewMs of [-3_600_000, 60_000]) {
+    const source = new FakeStore();
+    source.skewMs = skewMs;
+    await using parts = await openStream(server, source);
+    await server.flushAll();
+    const all = events(30);
+    await parts.store(all);
+    const entries = await server.send("XRANGE", "events", "-", "+") as readonly [string, string[]][];
+    assertEquals(entries.length, 30);
+    for (const [id, fields] of entries) {
+      const of = Object.fromEntries(
+        Array.from({ length: fields.length / 2 }, (_, i) => fields.slice(2 * i, 2 * i + 2)),
+      );
+      assert(Math.abs(Number(of.pub) - millisecondsOf(id)) <= 20_000);
+      assertEquals(source.documents.get(`${of.tenant}:${of.event_id}`)!.pub, Number(of.pub));
+    }
+  }
+});
+
+redisTest("entries show people their events, and those of other programs are skipped", async (server) => {
+  await using parts = await openStream(server);
+  const { stream, store } = parts;
+  const after = await stream.head();
+  const prototype = ["event_id", "1", "user_id", "u", "event_type", "purchase", "amount", "1.5"];
+  await server.send("XADD", "events", "*", ...prototype, "timestamp", "2025-07-15T12:34:56.123456");
+  await server.send("XADD", "events", "*", "anything", "else");
+  const one = event({ id: "one", amount: 125_000, timestamp: NOON, properties: '{"a":"é"}' });
+  await store([one]);
+  await server.send("XADD", "events", "*", ...prototype);
+  const page = await stream.read({ after, limit: 2 });
+  assertEquals([page.entries, page.caughtUp], [[], false]);
+  assertEquals(idsIn(await readAll(stream, { after, limit: 2 })), idsOf([one]));
+  const entries = await server.send("XRANGE", "events", "-", "+") as readonly [string, string[]][];
+  const shown = ["event_id", "one", "user_id", "user-1", "event_type", "purchase", "amount", "12.5"];
+  assertEquals(entries[2]![1].slice(0, 14), [
+    ...shown,
+    "timestamp",
+    "2026-01-15T12:00:00.000Z",
+    ...["tenant", "default", "received_at", new Date(one.receivedAt).toISOString()],
+  ]);
+});
+
+redisTest("the stream is bounded", async (server) => {
+  const source = new FakeStore();
+  await using stream = await RedisStream.open({ url: server.url, source, ...QUICK, entriesMax: 1_000 });
+  for (let i = 0; i < 10; i++) await source.append(events(512));
+  await stream.whenPublished();
+  const length = Number(await server.send("XLEN", "events"));
+  assert(length >= 1_000 && length < 1_200, `${length} entries are kept`);
+});
+
+function pad(id: string): string {
+  return id.split("-").map((part) => part.padStart(20, "0")).join("-");
+}
