@@ -126,6 +126,13 @@ class Topic {
     }
   }
 
+  /** Changes went by unheard: all windows that are followed are read anew, the last two and those that are open. */
+  noteMissed(now: number): void {
+    const current = windowOf(now, this.options.window).start;
+    for (const start of [windowOf(current - 1, this.options.window).start, current]) this.changed.add(start);
+    for (const start of this.open.keys()) this.changed.add(start);
+  }
+
   /** The next windows to read, neighbours joined into ranges; what is too much stays for the next call. */
   take(now: number): Window[] {
     for (const [start, window] of this.open) {
@@ -180,9 +187,10 @@ export class AggregateFeed {
     const key = JSON.stringify([options.tenant, options.window, options.groupByType, options.eventTypes]);
     const topic = this.#topics.get(key) ?? new Topic(options);
     this.#topics.set(key, topic);
-    this.#unwatch ??= this.#stream.watchCells((cells) => {
-      for (const each of this.#topics.values()) each.note(cells);
-    });
+    this.#unwatch ??= this.#stream.watchCells(
+      (cells) => this.#topics.forEach((each) => each.note(cells)),
+      () => this.#topics.forEach((each) => each.noteMissed(this.#now())),
+    );
     const subscriber = new WindowSubscriber({ now: this.#now, remove: (gone) => this.#remove(key, topic, gone) });
     topic.followers.add(subscriber);
     topic.fresh.add(subscriber);

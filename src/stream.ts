@@ -78,6 +78,9 @@ export interface EventStream extends AsyncDisposable {
   /** Calls back after every commit that made the log longer, until the returned function is called. */
   watch(listener: () => void): () => void;
 
-  /** Calls back with the cells each commit changed, until the returned function is called. */
-  watchCells(listener: (cells: readonly ChangedCell[]) => void): () => void;
+  /**
+   * Calls back with the cells each commit changed, until the returned function is called. Where changes may go by
+   * unheard, `missed` is called: whatever is followed is then read anew. A driver that hears of every change never does.
+   */
+  watchCells(listener: (cells: readonly ChangedCell[]) => void, missed?: () => void): () => void;
 }

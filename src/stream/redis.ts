@@ -5,9 +5,10 @@
  */
 import { getLogger } from "@logtape/logtape";
 import { decodeLiveCursor, encodeLiveCursor } from "../cursor.ts";
-import { RETENTION_MIN_MS, STREAM_ENTRIES_DEFAULT, STREAM_SEARCH_ENTRIES } from "../limits.ts";
+import { RETENTION_MIN_MS, STREAM_ENTRIES_DEFAULT, STREAM_SEARCH_AGAIN_MS, STREAM_SEARCH_ENTRIES } from "../limits.ts";
 import type { PublicationSource } from "../publication.ts";
 import type { ChangedCell, EventStream, LogEntry, LogPage, Opened, Position, Reset, Start } from "../stream.ts";
+import { wait } from "../worker.ts";
 import { RedisConnection } from "./redis_connection.ts";
 import { fromFields, type RawEntry, type StreamEntry } from "./redis_entry.ts";
 import { RedisEpochs, type StreamState } from "./redis_epochs.ts";
@@ -56,6 +57,9 @@ export class RedisStream implements EventStream {
   readonly #publisher: Publisher;
   readonly #replay: Replay;
   readonly #tail: RedisTail;
+  readonly #stopping = new AbortController();
+  /** Searches for entries of erased users that are to be made again. */
+  readonly #searches = new Set<Promise<void>>();
   #complained = false;
 
   private constructor(options: RedisStreamOptions) {
@@ -76,15 +80,13 @@ export class RedisStream implements EventStream {
     this.#tail = new RedisTail({ url, keys: this.#keys, epochs: this.#epochs, blockMs: options.blockMs, timeoutMs });
   }
 
-  /** Resolves when Redis answered and the tail follows it. Rejects with `unavailable`. */
+  /**
+   * Resolves when Redis answered, or when it did not in time: it is then waited for, while the store takes events and
+   * whoever reads the stream is told that it is unavailable.
+   */
   static async open(options: RedisStreamOptions): Promise<RedisStream> {
     const stream = new RedisStream(options);
-    try {
-      await stream.#tail.start();
-    } catch (error) {
-      await stream[Symbol.asyncDispose]();
-      throw error;
-    }
+    await stream.#tail.start();
     return stream;
   }
 
@@ -132,9 +134,20 @@ export class RedisStream implements EventStream {
     return this.#tail.watchCells(listener, missed);
   }
 
-  /** Takes the entries of a user out of the stream. Answers how many; whoever erases calls it again a minute later. */
-  forget(tenant: string, userId: string): Promise<number> {
-    return forgetUser(this.#connection, { keys: this.#keys, tenant, userId });
+  /**
+   * Takes the entries of a user out of the stream, after the store has erased the events. Answers how many. It is done
+   * once more a minute later, for what other processes had on its way.
+   */
+  async forget(tenant: string, userId: string): Promise<number> {
+    this.#publisher.forget(tenant, userId);
+    const search = () => forgetUser(this.#connection, { keys: this.#keys, tenant, userId });
+    const forgotten = await search();
+    const again = wait(STREAM_SEARCH_AGAIN_MS, this.#stopping.signal).then(async () => {
+      if (!this.#stopping.signal.aborted) await search();
+    }).catch((cause) => log.error("The entries of an erased user could not be searched again", { cause }))
+      .finally(() => this.#searches.delete(again));
+    this.#searches.add(again);
+    return forgotten;
   }
 
   /** Resolves when everything this process stored is published; while Redis is away, it waits. */
@@ -143,6 +156,8 @@ export class RedisStream implements EventStream {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopping.abort();
+    await Promise.all(this.#searches);
     const parts = [this.#connection, this.#publisher, this.#tail];
     await Promise.all(parts.map((part) => part[Symbol.asyncDispose]()));
   }

@@ -1,5 +1,5 @@
 /**
- * Events that come in by a Redis Stream: any number of processes take them as the group `ingest`. An entry leaves the
+ * Events that come in by a Redis Stream. Processes take them together, as the group `ingest`. An entry leaves the
  * stream when the store has its event, or when it was put aside among the dead letters because it never can be taken.
  */
 import { getLogger } from "@logtape/logtape";

@@ -99,9 +99,10 @@ export class Publisher implements AsyncDisposable {
     while (this.#running !== null) await this.#running;
   }
 
-  /** Insertions that wait for Redis. */
-  get waiting(): number {
-    return this.#waiting.length;
+  /** Drops what waits of a user. */
+  forget(tenant: string, userId: string): void {
+    const kept = this.#waiting.filter(({ event }) => event.tenant !== tenant || event.userId !== userId);
+    this.#waiting.splice(0, this.#waiting.length, ...kept);
   }
 
   /** Stops at once; what still waits is found by the sweep. Harmless twice. */

@@ -22,11 +22,13 @@ export interface RollupOptions extends Partial<Omit<GroupOptions, "url" | "group
   readonly url: string;
   readonly prefix?: string;
   readonly source: PublicationSource & SettleSource;
+  /** How long an event waits for the stream before it is swept, milliseconds. */
+  readonly ageMs?: number;
 }
 
 /** The worker that counts what the stream brings. Any number of them share the work. */
 export function rollupWorker(options: RollupOptions): GroupWorker {
-  const { source, url, prefix = "events" } = options;
+  const { url, prefix = "events" } = options;
   const keys = new RedisKeys(prefix);
   const group: GroupOptions = {
     entriesMax: ROLLUP_PASS_ENTRIES,
@@ -37,19 +39,19 @@ export function rollupWorker(options: RollupOptions): GroupWorker {
     group: ROLLUP_GROUP,
     stream: () => keys.stream,
   };
-  return new GroupWorker(group, (entries, connection) => settle(entries, { source, connection, keys }));
+  return new GroupWorker(group, (entries, connection) => settle(entries, { ...options, connection, keys }));
 }
 
 /** Counts the entries of a pass. All are done afterwards: those that name nothing the store knows, too. */
 async function settle(
   raw: readonly RawEntry[],
-  { source, connection, keys }: { source: RollupOptions["source"]; connection: RedisConnection; keys: RedisKeys },
+  { source, ageMs = SWEEP_AGE_MS, connection, keys }: RollupOptions & { connection: RedisConnection; keys: RedisKeys },
 ): Promise<readonly string[]> {
   const entries = raw.flatMap((each) => fromFields(each) ?? []);
   if (entries.length > 0) await tellCells(connection, { keys, cells: await source.settleThese(entries) });
   // What comes this late may have been swept, and would be published once more although it is here. Half the age leaves
   // room for a sweep that runs now.
-  const oldest = source.now() - SWEEP_AGE_MS / 2;
+  const oldest = source.now() - ageMs / 2;
   const late = entries.filter(({ pub }) => pub <= oldest);
   if (late.length > 0) await source.markPublished(late);
   return raw.map(({ id }) => id);

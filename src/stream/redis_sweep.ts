@@ -29,12 +29,10 @@ import { Hold, removeDeadConsumers } from "./redis_slot.ts";
 const log = getLogger(["eventhub", "sweep"]);
 
 /** What a sweep works with. The times are shortened by tests. */
-export interface SweepOptions extends Pick<RollupOptions, "url" | "prefix" | "source" | "timeoutMs"> {
+export interface SweepOptions extends Pick<RollupOptions, "url" | "prefix" | "source" | "timeoutMs" | "ageMs"> {
   /** About how many entries the stream holds. */
   readonly entriesMax?: number;
   readonly everyMs?: number;
-  /** How long an event waits for the stream before it is swept. */
-  readonly ageMs?: number;
   readonly janitorEveryMs?: number;
 }
 

@@ -53,12 +53,13 @@ export class RedisTail implements AsyncDisposable {
     });
   }
 
-  /** Finds the end of the stream and follows it from there. Rejects with `unavailable`. */
+  /** Finds the end of the stream and follows it from there, or from whatever is found when Redis comes back. */
   async start(): Promise<void> {
-    const { epoch, last } = await this.#options.epochs.look();
-    this.#entries = last;
-    this.#epoch = epoch.number;
-    this.#cells = await lastCells(this.#connection, this.#options.keys);
+    try {
+      await this.#find();
+    } catch (cause) {
+      log.warn("The stream cannot be followed yet; it is tried again", { cause });
+    }
     this.#running = this.#follow();
   }
 
@@ -106,9 +107,7 @@ export class RedisTail implements AsyncDisposable {
     const reply = await this.#connection.send("XREAD", ...wait, this.#entries, this.#cells);
     const { epoch, last } = await epochs.look();
     if (epoch.number !== this.#epoch) {
-      this.#epoch = epoch.number;
-      this.#entries = last;
-      this.#cells = await lastCells(this.#connection, keys);
+      await this.#find();
       this.#tellAll();
       return;
     }
@@ -119,6 +118,13 @@ export class RedisTail implements AsyncDisposable {
     const streams = Array.isArray(reply) ? reply as readonly [string, unknown][] : [];
     if (streams.some(([name]) => name === keys.cells)) await this.#tellCells();
     if (performance.now() - this.#refreshedAt >= CELLS_REFRESH_MS) this.#tellMissed();
+  }
+
+  async #find(): Promise<void> {
+    const { epoch, last } = await this.#options.epochs.look();
+    this.#cells = await lastCells(this.#connection, this.#options.keys);
+    this.#entries = last;
+    this.#epoch = epoch.number;
   }
 
   /** Everybody looks for themselves: anything may have happened. */

@@ -34,7 +34,8 @@ function numbered(count: number, given: Partial<DeadLetter> = {}): DeadLetter[] 
 
 async function listAll(letters: DeadLetters, tenant: string, limit: number): Promise<DeadLetter[]> {
   const all: DeadLetter[] = [];
-  for (let after: string | undefined;;) {
+  let after: string | undefined;
+  for (;;) {
     const page = await letters.list(tenant, { limit, after });
     assert(page.letters.length <= limit);
     all.push(...page.letters);

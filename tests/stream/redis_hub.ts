@@ -47,11 +47,12 @@ export async function openParts(
   options: Partial<RedisStreamOptions> & { readonly source?: FakeStore; readonly ageMs?: number } = {},
 ): Promise<TestParts> {
   const source = options.source ?? new FakeStore();
+  const { ageMs = 300 } = options;
   const timeoutMs = 500;
   const stream = await RedisStream.open({ ...QUICK, timeoutMs, ...options, url, source });
   const workers = [
-    rollupWorker({ url, source, timeoutMs, claimIdleMs: 200, claimEveryMs: 100, ...QUICK_GROUP }),
-    new SweepWorker({ url, source, timeoutMs, everyMs: 100, ageMs: options.ageMs ?? 300, janitorEveryMs: 100 }),
+    rollupWorker({ url, source, timeoutMs, ageMs, claimIdleMs: 200, claimEveryMs: 100, ...QUICK_GROUP }),
+    new SweepWorker({ url, source, timeoutMs, everyMs: 100, ageMs, janitorEveryMs: 100 }),
   ].map(running);
   return {
     source,
