@@ -4,7 +4,7 @@
  * command is taken for that of a new one, and nothing piles up behind a server that hangs.
  */
 import { getLogger } from "@logtape/logtape";
-import { Redis, ReplyError } from "ioredis";
+import type { Redis } from "ioredis";
 import { HubError } from "../errors.ts";
 import { REDIS_COMMAND_MS, REDIS_RETRY_MS } from "../limits.ts";
 
@@ -28,16 +28,23 @@ export class RedisRefusal extends Error {
 
 /** A connection that makes itself anew until it is disposed. */
 export class RedisConnection implements AsyncDisposable {
-  readonly #redis: Redis;
+  readonly #opening: Promise<Redis>;
   readonly #timeoutMs: number;
+  #redis: Redis | null = null;
   #closed = false;
   #complained = false;
 
   /** `name` is what `CLIENT LIST` shows. `timeoutMs` is the longest wait for an answer. */
   constructor(url: string, options: { name: string; timeoutMs?: number }) {
     this.#timeoutMs = options.timeoutMs ?? REDIS_COMMAND_MS;
-    this.#redis = new Redis(url, {
-      connectionName: options.name,
+    this.#opening = this.#open(url, options.name);
+  }
+
+  async #open(url: string, name: string): Promise<Redis> {
+    // Loaded with the first connection: it asks for the environment, which the embedded profile does not grant.
+    const { Redis } = await import("ioredis");
+    const redis = new Redis(url, {
+      connectionName: name,
       // The answers of XREAD differ between the two; every server speaks the older one.
       protocol: 2,
       connectTimeout: REDIS_COMMAND_MS,
@@ -48,14 +55,16 @@ export class RedisConnection implements AsyncDisposable {
       disconnectTimeout: DISCONNECT_MS,
       disableClientInfo: true,
     });
-    this.#redis.on("error", (cause) => {
+    redis.on("error", (cause) => {
       if (!this.#complained) log.warn("Redis cannot be reached; it is tried again and again", { cause });
       this.#complained = true;
     });
-    this.#redis.on("ready", () => {
+    redis.on("ready", () => {
       if (this.#complained) log.info("Redis can be reached again");
       this.#complained = false;
     });
+    this.#redis = redis;
+    return redis;
   }
 
   /** Whether it was disposed. */
@@ -65,7 +74,7 @@ export class RedisConnection implements AsyncDisposable {
 
   /** Whether a command would be sent at once. */
   get ready(): boolean {
-    return this.#redis.status === "ready";
+    return this.#redis?.status === "ready";
   }
 
   /**
@@ -73,16 +82,17 @@ export class RedisConnection implements AsyncDisposable {
    * then may have been carried out, or may still be.
    */
   async send(command: string, ...args: (string | number)[]): Promise<Reply> {
-    await this.#whenReady();
+    const redis = await this.#opening;
+    await this.#whenReady(redis);
     const late = Promise.withResolvers<never>();
     const timer = setTimeout(() => {
       late.reject(new Error(`Redis did not answer ${command} within ${this.#timeoutMs} ms`));
-      if (!this.#closed) this.#redis.disconnect(true);
+      if (!this.#closed) redis.disconnect(true);
     }, this.#timeoutMs);
     try {
-      return await Promise.race([this.#redis.call(command, ...args) as Promise<Reply>, late.promise]);
+      return await Promise.race([redis.call(command, ...args) as Promise<Reply>, late.promise]);
     } catch (cause) {
-      if (cause instanceof Error && cause instanceof ReplyError && !isTransient(cause)) {
+      if (cause instanceof Error && cause.name === "ReplyError" && !isTransient(cause)) {
         throw new RedisRefusal(cause.message, { cause });
       }
       throw new HubError("unavailable", "Redis cannot be reached", { cause });
@@ -106,30 +116,31 @@ export class RedisConnection implements AsyncDisposable {
   /** Gives up what is under way. Harmless twice. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
-    if (this.#redis.status === "end") return;
-    const ended = new Promise((resolve) => this.#redis.once("end", resolve));
+    const redis = await this.#opening;
+    if (redis.status === "end") return;
+    const ended = new Promise((resolve) => redis.once("end", resolve));
     // While it waits to connect anew, ioredis cannot be stopped in a way that tells when it has.
-    if (this.#redis.status === "reconnecting") this.#redis.once("connect", () => this.#redis.disconnect());
-    else this.#redis.disconnect();
+    if (redis.status === "reconnecting") redis.once("connect", () => redis.disconnect());
+    else redis.disconnect();
     await ended;
   }
 
-  #whenReady(): Promise<void> {
+  #whenReady(redis: Redis): Promise<void> {
     if (this.#closed) return Promise.reject(new HubError("unavailable", "The connection to Redis is closed"));
     if (this.ready) return Promise.resolve();
     return new Promise((resolve, reject) => {
       const settle = (problem?: string) => {
         clearTimeout(timer);
-        this.#redis.off("ready", onReady);
-        this.#redis.off("end", onEnd);
+        redis.off("ready", onReady);
+        redis.off("end", onEnd);
         if (problem === undefined) resolve();
         else reject(new HubError("unavailable", problem));
       };
       const onReady = () => settle();
       const onEnd = () => settle("The connection to Redis is closed");
       const timer = setTimeout(() => settle("Redis cannot be reached"), this.#timeoutMs);
-      this.#redis.on("ready", onReady);
-      this.#redis.on("end", onEnd);
+      redis.on("ready", onReady);
+      redis.on("end", onEnd);
     });
   }
 }

@@ -17,6 +17,9 @@ async function survives(server: RedisServer, fault: () => Promise<void> | void, 
     const stored = source.documents.size;
     await fault();
     await until("events are stored after the fault", () => source.documents.size >= stored + 100);
+    const last = events(1);
+    await source.append(last);
+    await reader.whenSeen(last);
   }
   const all = await load.stop();
   await reader.whenSeen(all);
