@@ -109,7 +109,7 @@ export class RedisStream implements EventStream {
     const behind = place.phase === "stream" ? place.id : place.head;
     const state = await this.#epochs.look({ after: behind, count: place.phase === "stream" ? limit : 1 });
     const goOn = await this.#goOn(state, place);
-    if (goOn.reset === EXPIRED && place.phase === "stream" && place.epoch.number === state.epoch.number) {
+    if (goOn.reset === EXPIRED && place.phase === "stream" && !isGap(state, place)) {
       return await this.#skip(place, { limit, tenant });
     }
     if (goOn.reset === null && goOn.place.phase === "stream") {
@@ -184,8 +184,7 @@ export class RedisStream implements EventStream {
     }
     if (await this.#isExpired(state, place)) return { place: await this.#replay.oldest(state), reset: EXPIRED };
     if (isOlder) return { place: this.#replay.lost(state, place), reset: replay("epoch") };
-    const begins = state.first ?? state.last;
-    if (place.phase === "stream" && state.trimmed && compareIds(id, begins) < 0) {
+    if (isGap(state, place)) {
       return { place: this.#replay.lost(state, place), reset: replay("trimmed") };
     }
     return { place, reset: null };
@@ -200,9 +199,9 @@ export class RedisStream implements EventStream {
     // Half of it leaves room for clocks that differ.
     if (time > this.#source.now() - this.#retentionMinMs / 2) return false;
     if (place.phase === "replay") return await this.#replay.isExpired(place.at);
-    const next = place.epoch.number === state.epoch.number ? state.entries[0] : undefined;
-    if (next === undefined) return false;
-    const entry = fromFields(next);
+    if (isGap(state, place)) return await this.#replay.isExpired({ pub: time, key: "" });
+    const next = state.entries.at(0);
+    const entry = next === undefined ? null : fromFields(next);
     return entry !== null && await this.#replay.isExpired({ pub: entry.pub, key: "" });
   }
 
@@ -246,4 +245,10 @@ export class RedisStream implements EventStream {
     }
     return entry;
   }
+}
+
+/** Whether the stream no longer holds what lay right behind a place of it. */
+function isGap(state: StreamState, place: Place): boolean {
+  if (place.epoch.number !== state.epoch.number) return true;
+  return place.phase === "stream" && state.trimmed && compareIds(place.id, state.first ?? state.last) < 0;
 }

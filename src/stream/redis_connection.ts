@@ -31,6 +31,7 @@ export class RedisConnection implements AsyncDisposable {
   readonly #opening: Promise<Redis>;
   readonly #timeoutMs: number;
   #redis: Redis | null = null;
+  #waiting: Promise<void> | null = null;
   #closed = false;
   #complained = false;
 
@@ -125,9 +126,15 @@ export class RedisConnection implements AsyncDisposable {
     await ended;
   }
 
+  /** Commands that come while there is no connection wait for it together. */
   #whenReady(redis: Redis): Promise<void> {
     if (this.#closed) return Promise.reject(new HubError("unavailable", "The connection to Redis is closed"));
     if (this.ready) return Promise.resolve();
+    this.#waiting ??= this.#wait(redis).finally(() => this.#waiting = null);
+    return this.#waiting;
+  }
+
+  #wait(redis: Redis): Promise<void> {
     return new Promise((resolve, reject) => {
       const settle = (problem?: string) => {
         clearTimeout(timer);

@@ -1,5 +1,6 @@
 /** Faults of a real Redis under load: nothing is lost live, everything is counted once, and storing never waits. */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { HubError } from "../../src/errors.ts";
 import { TcpProxy } from "../services/proxy.ts";
 import type { RedisServer } from "../services/redis.ts";
 import { events, idsOf, TENANT } from "../storage/conformance/events.ts";
@@ -122,4 +123,42 @@ redisTest("publishing waits for Redis, keeps the order and delays nobody", async
   assert(performance.now() - thawedAt < 1_500, "publishing took its time after the return of Redis");
   const page = await stream.read({ after, limit: 5_000 });
   assertEquals(page.entries.map(({ event }) => event.id), idsOf(all));
+});
+
+redisTest("started before Redis, the hub takes events, and whoever comes later reads them all", async (server) => {
+  await using proxy = TcpProxy.to(server.port);
+  proxy.freeze();
+  await using parts = await openParts(`redis://127.0.0.1:${proxy.port}`);
+  const { source, stream } = parts;
+  const all = events(40);
+  await source.append(all);
+  await until("the sweep counts without Redis", () => [...source.documents.values()].every(({ pending }) => !pending));
+  const error = await assertRejects(() => stream.head(), HubError);
+  assertEquals(error.code, "unavailable");
+  proxy.thaw();
+  proxy.cut();
+  await stream.whenPublished();
+  const opened = await stream.open(TENANT, { at: "earliest" });
+  await using reader = new Reader(stream, stream.cursor(TENANT, opened.position));
+  await reader.whenSeen(all);
+  const live = events(10);
+  await source.append(live);
+  await reader.whenSeen(live);
+  await whenCounted(source);
+});
+
+redisTest("slow answers and cuts in the middle of them lose nothing", async (server) => {
+  await using proxy = TcpProxy.to(server.port);
+  proxy.delayMs = 20;
+  await using parts = await openParts(`redis://127.0.0.1:${proxy.port}`);
+  const { source, stream } = parts;
+  await using reader = new Reader(stream, stream.cursor(TENANT, await stream.head()));
+  const load = produce(source);
+  for (let round = 1; round <= 5; round++) {
+    await until("events are read", () => reader.ids.length >= round * 50);
+    proxy.cut();
+  }
+  await reader.whenSeen(await load.stop());
+  await whenCounted(source);
+  assertEquals(reader.resets, []);
 });

@@ -1,5 +1,5 @@
 /** The Redis stream where it goes back to the store, and what people and other programs see in it. */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, AssertionError, assertRejects } from "@std/assert";
 import { RedisStream } from "../../src/stream/redis.ts";
 import { millisecondsOf } from "../../src/stream/redis_position.ts";
 import type { RedisServer } from "../services/redis.ts";
@@ -23,28 +23,73 @@ async function openStream(server: RedisServer, source = new FakeStore()) {
   };
 }
 
-redisTest("what was trimmed is replayed from the store, announced, and none is missed", async (server) => {
-  await using parts = await openStream(server);
+/** Trims the stream behind a reader's back; what lay between must come from the store. */
+async function trimBehindReader(server: RedisServer, source = new FakeStore()): Promise<void> {
+  await using parts = await openStream(server, source);
   const { stream, store } = parts;
   const all = events(60);
   for (let i = 0; i < all.length; i += 10) await store(all.slice(i, i + 10));
-  const entries = await readAll(stream, { after: await placeAt(stream, "earliest") });
   const head = await stream.head();
-  const reader = await stream.open(TENANT, { cursor: stream.cursor(TENANT, head) });
-  await store(events(20));
-  const [tenth] = await server.send("XRANGE", "events", "-", "+", "COUNT", 10).then((reply) =>
-    (reply as readonly [string][]).slice(9).map(([id]) => id)
-  );
-  const behindTenth = head.replace(/\.1\..*/, `.1.${pad(tenth!)}`);
+  const more = events(20);
+  await store(more);
+  const [tenth] = (await server.send("XRANGE", "events", "-", "+", "COUNT", 10) as readonly [string][]).at(9)!;
+  const behindTenth = head.replace(/\.1\..*/, `.1.${pad(tenth)}`);
   await server.send("XTRIM", "events", "MAXLEN", 5);
-  for (const cursor of [stream.cursor(TENANT, behindTenth), stream.cursor(TENANT, reader.position)]) {
-    const opened = await stream.open(TENANT, { cursor });
+  for (const place of [behindTenth, head]) {
+    const opened = await stream.open(TENANT, { cursor: stream.cursor(TENANT, place) });
     assertEquals(opened.reset, { reason: "trimmed", mode: "replay" });
   }
   const page = await stream.read({ after: behindTenth, limit: 1_000 });
   assertEquals(page.reset, { reason: "trimmed", mode: "replay" });
-  const replayed = new Set([...idsIn(page.entries), ...idsIn(await readAll(stream, { after: page.position }))]);
-  assert(entries.slice(10).every(({ event }) => replayed.has(event.id)));
+  const rest = page.caughtUp ? [] : await readAll(stream, { after: page.position });
+  const replayed = new Set([...idsIn(page.entries), ...idsIn(rest)]);
+  assert([...all.slice(10), ...more].every(({ id }) => replayed.has(id)), "something is missing");
+}
+
+redisTest("what was trimmed is replayed from the store, announced, and none is missed", (server) => {
+  return trimBehindReader(server);
+});
+
+redisTest("control: a store that replays nothing is noticed", async (server) => {
+  const source = new FakeStore();
+  source.published = ({ after }) => Promise.resolve({ entries: [], place: after, caughtUp: true });
+  await assertRejects(() => trimBehindReader(server, source), AssertionError, "something is missing");
+});
+
+redisTest("a place that is trimmed and purged skips to the oldest event kept, in the store", async (server) => {
+  await using parts = await openStream(server);
+  const { source, stream, store } = parts;
+  const head = await stream.head();
+  await store(events(5, () => ({ receivedAt: 1 })));
+  const kept = events(20);
+  for (const one of kept) await store([one]);
+  assertEquals(await source.purge(2), 5);
+  await server.send("XTRIM", "events", "MAXLEN", 5);
+  const opened = await stream.open(TENANT, { cursor: stream.cursor(TENANT, head) });
+  assertEquals(opened.reset, { reason: "expired", mode: "skip" });
+  assertEquals(idsIn(await readAll(stream, { after: opened.position, limit: 3 })), idsOf(kept));
+  const page = await stream.read({ after: head, limit: 100 });
+  assertEquals([page.reset, idsIn(page.entries)], [{ reason: "expired", mode: "skip" }, idsOf(kept)]);
+  // The same in a later epoch.
+  await server.flushAll();
+  const later = await stream.open(TENANT, { cursor: stream.cursor(TENANT, head) });
+  assertEquals(later.reset, { reason: "expired", mode: "skip" });
+  assertEquals(idsIn(await readAll(stream, { after: later.position })), idsOf(kept));
+});
+
+redisTest("the entries of an erased user leave the stream, those of others stay", async (server) => {
+  await using parts = await openStream(server);
+  const { source, stream, store } = parts;
+  const after = await stream.head();
+  const all = events(3_000, (i) => ({ userId: i % 3 === 0 ? "bob" : "ann", tenant: i % 2 === 0 ? TENANT : "other" }));
+  await store(all);
+  const ofAnn = all.filter(({ userId, tenant }) => userId === "ann" && tenant === TENANT);
+  await source.erase(TENANT, "ann");
+  assertEquals(await stream.forget(TENANT, "ann"), ofAnn.length);
+  assertEquals(await server.send("XLEN", "events"), all.length - ofAnn.length);
+  const { reset } = await stream.open(TENANT, { cursor: stream.cursor(TENANT, after) });
+  assertEquals(reset, null, "an erasure looks like a loss");
+  assertEquals(idsIn(await readAll(stream, { after })), idsOf(all.filter((one) => !ofAnn.includes(one))));
 });
 
 redisTest("a new reader of an untouched stream is not told of a reset when the first event comes", async (server) => {
