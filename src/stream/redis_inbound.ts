@@ -116,6 +116,8 @@ class Intake {
       cause: error.cause,
     });
     if (failures < INBOUND_FAILURES_MAX) {
+      // Entries that another process took meanwhile are never heard of again.
+      if (this.#failures.size >= INBOUND_PASS_ENTRIES) this.#failures.clear();
       this.#failures.set(inbound.name, failures);
       return [];
     }

@@ -101,7 +101,12 @@ export class SweepWorker implements SupervisedWorker {
     log.info("{count} events were published late", { count: events.length });
   }
 
+  /** Takes out of Redis what retention has purged from the store, and the names of consumers that are gone. */
   async #tidy(connection: RedisConnection): Promise<void> {
+    const purged = await this.#options.source.purgedUntil();
+    if (purged !== null) {
+      await connection.ask("XTRIM", this.#keys.stream, "MINID", Math.max(0, purged - STREAM_SKEW_MS));
+    }
     const groups = [[this.#keys.stream, ROLLUP_GROUP], [this.#keys.inbound, INBOUND_GROUP]] as const;
     for (const [stream, group] of groups) {
       try {

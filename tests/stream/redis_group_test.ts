@@ -125,6 +125,17 @@ redisTest("while the group lags, what was swept is not published again; what the
   assertEquals(await server.send("XLEN", "events"), 5);
 });
 
+redisTest("what retention has purged leaves the stream", async (server) => {
+  await server.send("XADD", "events", "1000-0", "an", "old one");
+  await using parts = await openParts(server.url, { ageMs: 60_000 });
+  const { source, stream } = parts;
+  const kept = events(5);
+  await source.append([...events(5, () => ({ receivedAt: 1 })), ...kept]);
+  await stream.whenPublished();
+  await source.purge(2);
+  await until("the old entry is gone", async () => await server.send("XLEN", "events") === 10);
+});
+
 redisTest("entries that name nothing the store knows are acknowledged", async (server) => {
   await using parts = await openParts(server.url, { ageMs: 60_000 });
   await parts.source.append(events(3));
