@@ -3,6 +3,7 @@ import { assertEquals } from "@std/assert";
 import { AggregateFeed } from "../src/aggregate_feed.ts";
 import type { AggregateMessage } from "../src/hub.ts";
 import { MemoryStore } from "../src/storage/memory.ts";
+import { clocks } from "../src/worker.ts";
 import { event, MINUTE, NOON, TENANT } from "./storage/conformance/events.ts";
 
 Deno.test("aggregate feed: after a gap, the last two windows and the open ones are sent again", async () => {
@@ -14,7 +15,7 @@ Deno.test("aggregate feed: after a gap, the last two windows and the open ones a
       return () => {};
     },
   };
-  const feed = new AggregateFeed(store, stream, { now: () => NOON + 10_000 });
+  const feed = new AggregateFeed(store, stream, { now: () => NOON + 10_000, elapsed: clocks.elapsed });
   const options = { tenant: TENANT, window: "1m", groupByType: false, eventTypes: null } as const;
   await store.append([event({ timestamp: NOON })]);
   const subscription = await feed.subscribe(options);

@@ -2,6 +2,7 @@
  * The driver over MongoDB, standalone, replicated or sharded, from 4.4 on. Events are stored with the mark that they
  * are not counted; `mongodb_settle.ts` counts them. Any number of processes may share a database.
  */
+import type { DeadLetters } from "../dead_letters.ts";
 import type { Event } from "../event.ts";
 import { MONGODB_SWEEP_AGE_MS } from "../limits.ts";
 import type { PublicationSource, SettleSource } from "../publication.ts";
@@ -18,7 +19,8 @@ import type {
   Total,
 } from "../storage.ts";
 import { Appender } from "./mongodb_append.ts";
-import { type Collections, MongoConnection } from "./mongodb_connection.ts";
+import { MongoConnection } from "./mongodb_connection.ts";
+import { MongodbDeadLetters } from "./mongodb_dead_letters.ts";
 import { erase } from "./mongodb_erase.ts";
 import { aggregate, count } from "./mongodb_metrics.ts";
 import { getEvent, listEvents } from "./mongodb_pages.ts";
@@ -49,6 +51,8 @@ export class MongodbStore implements EventStore {
   readonly publications: PublicationSource;
   /** What a worker of the rollups asks of it. */
   readonly settler: SettleSource;
+  /** Inbound messages that could not be taken. They end with the store. */
+  readonly deadLetters: DeadLetters;
   readonly #connection: MongoConnection;
   readonly #appender: Appender;
   readonly #settler: Settler;
@@ -61,6 +65,7 @@ export class MongodbStore implements EventStore {
     this.#appender = new Appender(connection, this.#purges);
     this.settler = this.#settler = new Settler(connection);
     this.publications = new Publications(connection, this.#appender);
+    this.deadLetters = new MongodbDeadLetters(connection);
   }
 
   /**
@@ -114,9 +119,14 @@ export class MongodbStore implements EventStore {
     );
   }
 
-  purge(receivedBefore: number): Promise<number> {
-    return this.#connection.run((collections: Collections) =>
-      purge(collections, { receivedBefore, state: this.#purges, settle: () => this.settle() })
+  purge(receivedBefore: number, { now = Infinity }: { readonly now?: number } = {}): Promise<number> {
+    return this.#connection.run((collections) =>
+      purge(collections, {
+        border: { receivedBefore, now },
+        state: this.#purges,
+        settle: () => this.settle(),
+        now: () => this.#connection.now(),
+      })
     );
   }
 

@@ -8,6 +8,7 @@ import {
   type IndexSpecification,
   MongoClient,
   MongoError,
+  type ObjectId,
   ReadConcern,
   ReadPreference,
   WriteConcern,
@@ -51,6 +52,22 @@ export interface PurgeDocument {
   readonly pub?: Date;
 }
 
+/** A dead letter. */
+export interface DeadLetterDocument {
+  /** `<tenant>:<id>`. */
+  readonly _id: string;
+  readonly tenant: string;
+  /** Orders letters by arrival. */
+  readonly arrival: ObjectId;
+  readonly failed_at: Date;
+  readonly code: string;
+  readonly detail: string;
+  /** JSON text. */
+  readonly errors: string;
+  readonly payload: string;
+  readonly user_id: string | null;
+}
+
 /** The collections of one database. */
 export interface Collections {
   readonly events: Collection<EventDocument>;
@@ -59,6 +76,7 @@ export interface Collections {
   readonly tenants: Collection<TenantDocument>;
   readonly epochs: Collection<EpochDocument>;
   readonly meta: Collection<PurgeDocument>;
+  readonly deadLetters: Collection<DeadLetterDocument>;
 }
 
 /** An index and the questions it answers. Each one costs every insert: there are no more than these. */
@@ -93,6 +111,10 @@ const INDEXES: readonly Index[] = [
   { collection: "slices", keys: { minute: 1 } },
   // Slices go with their events (purge).
   { collection: "slices", keys: { received: 1 } },
+  // Pages of dead letters, and the oldest of a tenant.
+  { collection: "deadLetters", keys: { tenant: 1, arrival: 1 } },
+  // Erasure.
+  { collection: "deadLetters", keys: { tenant: 1, user_id: 1 } },
 ];
 
 /** An open database. Everything is asked through {@link run}, so that closing waits for what is under way. */
@@ -124,6 +146,7 @@ export class MongoConnection implements AsyncDisposable {
       tenants: database.collection("tenants"),
       epochs: database.collection("epochs"),
       meta: database.collection("meta"),
+      deadLetters: database.collection("dead_letters"),
     };
   }
 
@@ -206,7 +229,7 @@ export class MongoConnection implements AsyncDisposable {
   /** Only what is missing is created: creating takes rights that reading and writing do not. */
   async #createIndexes(): Promise<void> {
     for (const name of new Set(INDEXES.map((index) => index.collection))) {
-      const collection: Collection<Document> = this.#database.collection(name);
+      const collection = this.collections[name] as unknown as Collection<Document>;
       const there = await existingIndexes(collection);
       for (const { collection: of, keys, options = {} } of INDEXES) {
         const indexName = options.name ?? Object.entries(keys).flat().join("_");

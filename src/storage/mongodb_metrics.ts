@@ -1,10 +1,11 @@
 /** Windows and exact counts, from the cells and, where a minute is cut, from the events. */
 import type { Collection, Filter } from "mongodb";
-import { AGGREGATE_ROWS_MAX, MONGODB_REPLY_DOCUMENTS } from "../limits.ts";
-import { type AggregateQuery, type AggregateRow, type KeyedCell, spanFor, summarise } from "../rollup.ts";
+import { HubError } from "../errors.ts";
+import { AGGREGATE_CELLS_MAX, MONGODB_REPLY_DOCUMENTS } from "../limits.ts";
+import { type AggregateQuery, type AggregateRow, spansOf, Summary } from "../rollup.ts";
 import type { EventRange, Total } from "../storage.ts";
-import { HOUR_MS, hourOf, MINUTE_MS, minuteOf, type Window, windowOf } from "../window.ts";
-import { Cells, type CellsDocument, readCells } from "./mongodb_cells.ts";
+import { HOUR_MS, hourOf, MINUTE_MS, minuteOf } from "../window.ts";
+import { type CellsDocument, readCells } from "./mongodb_cells.ts";
 import type { Collections } from "./mongodb_connection.ts";
 import { type EventDocument, fromDecimal, hourKey, minuteKey } from "./mongodb_documents.ts";
 
@@ -13,32 +14,36 @@ type SpanName = "minute" | "hour";
 /** The first time that has five digits in its year, and so no place among the keys. */
 const TIME_END = Date.UTC(10_000, 0);
 
-/** The rows of a query. Cells are merged into windows as they come, so that a long range does not fill the memory. */
+/** The rows of a query. Cells are folded into the rows as they come, so that a long range does not fill the memory. */
 export async function aggregate(
   { rollups }: Pick<Collections, "rollups">,
   query: AggregateQuery,
 ): Promise<readonly AggregateRow[]> {
-  const { tenant, from, to, eventTypes } = query;
-  const wanted = eventTypes === null ? null : new Set(eventTypes);
-  const windows = new Map<number, Cells>();
-  let window: Window = { start: 0, end: 0 };
-  const found = rollups.find(spansIn(spanFor(query), { tenant, from, to }), {
-    projection: query.percentiles ? {} : { "cells.histogram": 0 },
-  }).sort({ _id: 1 }).batchSize(MONGODB_REPLY_DOCUMENTS);
-  for await (const document of found) {
-    const start = document.start.getTime();
-    if (start < window.start || start >= window.end) window = windowOf(start, query.window, query.zone);
-    let cells = windows.get(window.start);
-    if (cells === undefined) {
-      // More than these are refused in any case, and told so below.
-      if (windows.size > AGGREGATE_ROWS_MAX) break;
-      windows.set(window.start, cells = new Cells());
-    }
-    for (const [eventType, cell] of readCells(document).byType) {
-      if (wanted === null || wanted.has(eventType)) cells.mergeType(eventType, cell);
+  const { tenant, percentiles } = query;
+  const summary = new Summary(query);
+  const projection = percentiles ? {} : { "cells.histogram": 0 };
+  let cells = 0;
+  for (const { span, start: from, end: to } of spansOf(query)) {
+    const found = rollups.find(spansIn(span, { tenant, from, to }), { projection })
+      .sort({ _id: 1 }).batchSize(MONGODB_REPLY_DOCUMENTS);
+    for await (const document of found) {
+      const { byType } = readCells(document);
+      cells += byType.size;
+      if (cells > AGGREGATE_CELLS_MAX) throw tooManyCells();
+      const start = document.start.getTime();
+      for (const [eventType, cell] of byType) {
+        summary.add({ start, eventType, ...cell, histogram: percentiles ? cell.histogram : null });
+      }
     }
   }
-  return summarise(keyed(windows, query), query);
+  return summary.rows();
+}
+
+function tooManyCells(): HubError {
+  return new HubError(
+    "range_too_large",
+    `The answer would be made of more than ${AGGREGATE_CELLS_MAX} cells: ask for a shorter range or larger windows`,
+  );
 }
 
 /** Exact count and sum of a range of milliseconds, of the events that are settled. */
@@ -68,16 +73,6 @@ export function spansIn(span: SpanName, { tenant, from, to }: EventRange): Filte
   const start = keyOf(tenant, Math.min(Math.max(from, 0), TIME_END - 1));
   const end = to >= TIME_END ? `${tenant}:${span};` : keyOf(tenant, Math.max(to, 0));
   return { _id: { $gte: start, $lt: end } };
-}
-
-/** As cells of the whole window, so that each is folded into the right row. */
-function* keyed(windows: ReadonlyMap<number, Cells>, query: AggregateQuery): Generator<KeyedCell> {
-  for (const [start, cells] of windows) {
-    for (const [eventType, cell] of cells.byType) {
-      const histogram = query.percentiles ? cell.histogram : null;
-      yield { start: Math.max(start, query.from), eventType, ...cell, histogram };
-    }
-  }
 }
 
 async function countCells(

@@ -5,7 +5,15 @@
  */
 import { getLogger } from "@logtape/logtape";
 import { decodeLiveCursor, encodeLiveCursor } from "../cursor.ts";
-import { RETENTION_MIN_MS, STREAM_ENTRIES_DEFAULT, STREAM_SEARCH_AGAIN_MS, STREAM_SEARCH_ENTRIES } from "../limits.ts";
+import { heldBytes } from "../event.ts";
+import {
+  LOG_PAGE_BYTES_MAX,
+  RETENTION_MIN_MS,
+  STREAM_ENTRIES_DEFAULT,
+  STREAM_PAGE_ENTRIES,
+  STREAM_SEARCH_AGAIN_MS,
+  STREAM_SEARCH_ENTRIES,
+} from "../limits.ts";
 import type { PublicationSource } from "../publication.ts";
 import type { ChangedCells, EventStream, LogEntry, LogPage, Opened, Position, Reset, Start } from "../stream.ts";
 import { wait } from "../worker.ts";
@@ -104,7 +112,9 @@ export class RedisStream implements EventStream {
     return { position: formatPosition(place), reset: null };
   }
 
-  async read({ after, limit, tenant }: { after: Position; limit: number; tenant?: string }): Promise<LogPage> {
+  async read({ after, limit: wanted, tenant }: { after: Position; limit: number; tenant?: string }): Promise<LogPage> {
+    // What is read and cut off again must not be much.
+    const limit = Math.min(wanted, STREAM_PAGE_ENTRIES);
     const place = parsePosition(after);
     const behind = place.phase === "stream" ? place.id : place.head;
     const state = await this.#epochs.look({ after: behind, count: place.phase === "stream" ? limit : 1 });
@@ -113,7 +123,7 @@ export class RedisStream implements EventStream {
       return await this.#skip(place, { limit, tenant });
     }
     if (goOn.reset === null && goOn.place.phase === "stream") {
-      return this.#page(state, goOn.place.id, { limit, tenant });
+      return this.#page(state, goOn.place.id, { atEnd: state.entries.length < limit, tenant });
     }
     const reset = goOn.reset === null ? {} : { reset: goOn.reset };
     if (goOn.place.phase === "stream") {
@@ -221,19 +231,25 @@ export class RedisStream implements EventStream {
       at = state.entries[skipped - 1]?.id ?? at;
       if (kept === -1 && state.entries.length === STREAM_SEARCH_ENTRIES) continue;
       const entries = state.entries.slice(skipped, skipped + options.limit);
-      return { ...this.#page({ ...state, entries }, at, options), reset: EXPIRED };
+      const atEnd = state.entries.length < STREAM_SEARCH_ENTRIES &&
+        skipped + entries.length === state.entries.length;
+      return { ...this.#page({ ...state, entries }, at, { ...options, atEnd }), reset: EXPIRED };
     }
   }
 
-  #page(state: StreamState, after: string, options: { limit: number; tenant?: string }): LogPage {
+  /** A page of entries that were read, no longer than `LOG_PAGE_BYTES_MAX` allows. `atEnd`: there are no others. */
+  #page(state: StreamState, after: string, { atEnd, tenant }: { atEnd: boolean; tenant?: string }): LogPage {
     const entries: LogEntry[] = [];
-    for (const raw of state.entries) {
+    let [read, next, bytes] = [after, 0, 0];
+    while (next < state.entries.length && bytes < LOG_PAGE_BYTES_MAX) {
+      const raw = state.entries[next++]!;
+      read = raw.id;
       const entry = this.#parse(raw);
-      if (entry === null || (options.tenant !== undefined && entry.event.tenant !== options.tenant)) continue;
+      if (entry === null || (tenant !== undefined && entry.event.tenant !== tenant)) continue;
       entries.push({ event: entry.event, position: formatPosition(streamPlace(state.epoch, entry.id)) });
+      bytes += heldBytes(entry.event);
     }
-    const read = state.entries.at(-1)?.id ?? after;
-    const caughtUp = state.entries.length < options.limit || read === state.last;
+    const caughtUp = read === state.last || (atEnd && next === state.entries.length);
     return { entries, position: formatPosition(streamPlace(state.epoch, caughtUp ? state.last : read)), caughtUp };
   }
 

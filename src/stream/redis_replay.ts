@@ -2,8 +2,15 @@
  * The way back to the store: what the stream lost, or never had, is read there in the order of publication, up to the
  * time by which everything before the place H in the stream was published; from H on the stream is followed.
  */
-import { LOG_PAGE_EVENTS, REPLAY_MARGIN_MS, REPLAY_OVERLAP_ENTRIES, STREAM_SKEW_MS } from "../limits.ts";
-import type { Epoch, PublicationPlace, PublicationSource, StoredEvent } from "../publication.ts";
+import { heldBytes } from "../event.ts";
+import {
+  LOG_PAGE_BYTES_MAX,
+  LOG_PAGE_EVENTS,
+  REPLAY_MARGIN_MS,
+  REPLAY_OVERLAP_ENTRIES,
+  STREAM_SKEW_MS,
+} from "../limits.ts";
+import type { Epoch, PublicationPage, PublicationPlace, PublicationSource, StoredEvent } from "../publication.ts";
 import type { LogPage, Position, Reset } from "../stream.ts";
 import { pendOf } from "./redis_entry.ts";
 import type { RedisEpochs, StreamState } from "./redis_epochs.ts";
@@ -78,7 +85,7 @@ export class Replay {
     const epoch = this.#epochs.find(place.epoch);
     if (epoch === null) throw new Error(`Cannot replay in an epoch that is not known: ${place.epoch.number}`);
     const until = this.#until(epoch, place.head);
-    const page = await this.#source.published({ ...options, after: place.at, until });
+    const page = cut(await this.#source.published({ ...options, after: place.at, until }));
     const fresh = await this.#withoutThoseBehind(place.head, page.entries);
     const positionOf = (at: PublicationPlace): Position => formatPosition({ ...place, at });
     const end = page.caughtUp ? formatPosition(streamPlace(epoch, place.head)) : positionOf(page.place);
@@ -122,4 +129,15 @@ export class Replay {
     }
     return overlap.pends;
   }
+}
+
+/** The beginning of a page, no longer than `LOG_PAGE_BYTES_MAX` allows. */
+function cut(page: PublicationPage): PublicationPage {
+  let bytes = 0;
+  for (const [i, { event, pub, key }] of page.entries.entries()) {
+    bytes += heldBytes(event);
+    if (bytes < LOG_PAGE_BYTES_MAX || i === page.entries.length - 1) continue;
+    return { entries: page.entries.slice(0, i + 1), place: { pub, key }, caughtUp: false };
+  }
+  return page;
 }

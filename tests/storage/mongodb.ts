@@ -1,6 +1,8 @@
 /** The MongoDB store as the suites want it, on a database of its own. */
 import { type Db, MongoClient } from "mongodb";
 import { MongodbStore } from "../../src/storage/mongodb.ts";
+import { MongoConnection } from "../../src/storage/mongodb_connection.ts";
+import { MongodbDeadLetters } from "../../src/storage/mongodb_dead_letters.ts";
 import { hourKey, minuteKey } from "../../src/storage/mongodb_documents.ts";
 import { mongoUrl, newDatabaseName } from "../services/mongo.ts";
 import type { CellKey, StoreHarness } from "./conformance.ts";
@@ -43,6 +45,25 @@ export async function openMongodb({ isPublished = false } = {}): Promise<Mongodb
     [Symbol.asyncDispose]: async () => {
       for (const one of opened) await one[Symbol.asyncDispose]();
       await database.dropDatabase();
+      await client.close();
+    },
+  };
+}
+
+/** Empty dead letters in a database of their own, at most `lettersMax` of a tenant. */
+export async function openMongodbDeadLetters(
+  lettersMax: number,
+): Promise<{ readonly letters: MongodbDeadLetters } & AsyncDisposable> {
+  const url = mongoUrl(newDatabaseName());
+  const connection = await MongoConnection.open(url, { clock: Date.now });
+  const letters = new MongodbDeadLetters(connection, { lettersMax });
+  return {
+    letters,
+    [Symbol.asyncDispose]: async () => {
+      await letters[Symbol.asyncDispose]();
+      await connection[Symbol.asyncDispose]();
+      const client = new MongoClient(url);
+      await client.db().dropDatabase();
       await client.close();
     },
   };

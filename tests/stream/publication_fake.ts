@@ -62,8 +62,8 @@ export class FakeStore extends MemoryStore implements PublicationSource, SettleS
     return statuses;
   }
 
-  override async purge(receivedBefore: number): Promise<number> {
-    const purged = await super.purge(receivedBefore);
+  override async purge(receivedBefore: number, options?: { readonly now?: number }): Promise<number> {
+    const purged = await super.purge(receivedBefore, options);
     const kept = new Set(this.log.entries.map(({ event }) => `${event.tenant}:${event.id}`));
     for (const [key, { pub }] of this.#documents) {
       if (kept.has(key)) continue;

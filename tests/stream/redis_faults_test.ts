@@ -4,6 +4,7 @@ import { HubError } from "../../src/errors.ts";
 import { TcpProxy } from "../services/proxy.ts";
 import type { RedisServer } from "../services/redis.ts";
 import { events, idsOf, TENANT } from "../storage/conformance/events.ts";
+import { idsIn, readAll } from "./conformance/reading.ts";
 import { openParts, produce, Reader, redisTest, until, whenCounted } from "./redis_hub.ts";
 
 /** Runs a fault three times under load; afterwards everything stored was read and counted. */
@@ -121,8 +122,7 @@ redisTest("publishing waits for Redis, keeps the order and delays nobody", async
   const thawedAt = performance.now();
   await stream.whenPublished();
   assert(performance.now() - thawedAt < 1_500, "publishing took its time after the return of Redis");
-  const page = await stream.read({ after, limit: 5_000 });
-  assertEquals(page.entries.map(({ event }) => event.id), idsOf(all));
+  assertEquals(idsIn(await readAll(stream, { after })), idsOf(all));
 });
 
 redisTest("started before Redis, the hub takes events, and whoever comes later reads them all", async (server) => {

@@ -3,6 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import { Feed, type LiveSubscription } from "../../src/feed.ts";
 import type { Event } from "../../src/event.ts";
 import { RedisStream } from "../../src/stream/redis.ts";
+import { clocks } from "../../src/worker.ts";
 import { events, TENANT } from "../storage/conformance/events.ts";
 import { FakeStore } from "./publication_fake.ts";
 import { QUICK } from "./redis.ts";
@@ -27,7 +28,7 @@ async function take(
 redisTest("a subscriber that falls behind a trimmed stream is told so and gets everything", async (server) => {
   const source = new FakeStore();
   await using stream = await RedisStream.open({ url: server.url, source, ...QUICK, entriesMax: 200 });
-  const feed = new Feed(stream, { now: Date.now });
+  const feed = new Feed(stream, clocks);
   const start = { tenant: TENANT, start: { at: "latest" }, filter: {} } as const;
   const [slow, quick] = [await feed.subscribe(start), await feed.subscribe(start)];
   const first = events(5);
@@ -55,7 +56,7 @@ redisTest("a subscriber that falls behind a trimmed stream is told so and gets e
 redisTest("subscribers of a stream that is emptied under load go on by themselves", async (server) => {
   const source = new FakeStore();
   await using stream = await RedisStream.open({ url: server.url, source, ...QUICK });
-  const feed = new Feed(stream, { now: Date.now });
+  const feed = new Feed(stream, clocks);
   const subscription = await feed.subscribe({ tenant: TENANT, start: { at: "latest" }, filter: {} });
   const seen = new Set<string>();
   const load = produce(source);

@@ -130,7 +130,7 @@ redisTest("what retention has purged leaves the stream", async (server) => {
   await using parts = await openParts(server.url, { ageMs: 60_000 });
   const { source, stream } = parts;
   const kept = events(5);
-  await source.append([...events(5, () => ({ receivedAt: 1 })), ...kept]);
+  await source.append([...events(5, () => ({ receivedAt: 1, timestamp: 1 })), ...kept]);
   await stream.whenPublished();
   await source.purge(2);
   await until("the old entry is gone", async () => await server.send("XLEN", "events") === 10);

@@ -60,7 +60,7 @@ redisTest("a place that is trimmed and purged skips to the oldest event kept, in
   await using parts = await openStream(server);
   const { source, stream, store } = parts;
   const head = await stream.head();
-  await store(events(5, () => ({ receivedAt: 1 })));
+  await store(events(5, () => ({ receivedAt: 1, timestamp: 1 })));
   const kept = events(20);
   for (const one of kept) await store([one]);
   assertEquals(await source.purge(2), 5);
