@@ -92,7 +92,7 @@ export async function purge(collections: Collections, { border, state, settle, n
     after = page.at(-1) ?? null;
     const { due, isEnd } = dueOf([...ahead, ...page], border);
     end = isEnd || page.length < MONGODB_COMMAND_DOCUMENTS;
-    ahead = [...ahead, ...page].slice(due.length);
+    ahead = due.length > 0 ? page.slice(page.indexOf(due.at(-1)!) + 1) : [...ahead, ...page];
     // A clock that was ahead for so long that this is much is not waited out in memory.
     if (ahead.length > AHEAD_EVENTS) end = true;
     const doomed = due.filter(({ pend, unpub, erased }) => !pend && (!unpub || erased));
@@ -115,18 +115,29 @@ export async function purge(collections: Collections, { border, state, settle, n
 /** So many are held in memory at most. */
 const AHEAD_EVENTS = 20 * MONGODB_COMMAND_DOCUMENTS;
 
-/** The beginning that goes, up to its last event that is due; and whether the purge ends with these. */
+/**
+ * Those that go, and whether the purge ends with them. What was published in one moment has no order of arrival: an event
+ * that stays keeps what came later, and not what came together with it.
+ */
 function dueOf(found: readonly Doomed[], border: PurgeBorder): { due: readonly Doomed[]; isEnd: boolean } {
-  let count = 0;
-  for (const [i, { _id, timestamp, received_at: receivedAt }] of found.entries()) {
-    const fate = fateOf({ timestamp: timestamp.getTime(), receivedAt: receivedAt.getTime() }, border);
-    if (fate === "due") count = i + 1;
-    if (fate === "held" && timestamp.getTime() - border.receivedBefore > PURGE_HOLD_WARNED_MS) {
-      log.warn(describeHeld({ id: _id.slice(_id.indexOf(":") + 1), timestamp: timestamp.getTime() }));
+  const due: Doomed[] = [];
+  let ahead: Doomed[] = [];
+  let end: Date | null = null;
+  for (const event of found) {
+    if (end !== null && event.pub > end) return { due, isEnd: true };
+    const timestamp = event.timestamp.getTime();
+    const fate = fateOf({ timestamp, receivedAt: event.received_at.getTime() }, border);
+    if (fate === "ahead") ahead.push(event);
+    if (fate === "held" || fate === "kept") end = event.pub;
+    if (fate === "due") {
+      due.push(...ahead, event);
+      ahead = [];
     }
-    if (fate === "held" || fate === "kept") return { due: found.slice(0, count), isEnd: true };
+    if (fate === "held" && timestamp - border.receivedBefore > PURGE_HOLD_WARNED_MS) {
+      log.warn(describeHeld({ id: event._id.slice(event._id.indexOf(":") + 1), timestamp }));
+    }
   }
-  return { due: found.slice(0, count), isEnd: false };
+  return { due, isEnd: end !== null };
 }
 
 /** Whether an event came after everything was counted, of a minute that would lose some. Found by an index of few. */
