@@ -2,7 +2,7 @@
 import { getLogger } from "@logtape/logtape";
 import type { Storage } from "./app_storage.ts";
 import type { Config } from "./config.ts";
-import { PUBLISH_FLUSH_MS } from "./limits.ts";
+import { PUBLISH_FLUSH_MS, STREAM_HEALTH_MS } from "./limits.ts";
 import type { PublicationSource, SettleSource } from "./publication.ts";
 import { MongodbStore } from "./storage/mongodb.ts";
 import { RedisStream } from "./stream/redis.ts";
@@ -49,7 +49,7 @@ async function flush(stream: RedisStream): Promise<void> {
 
 async function healthOf(stream: RedisStream): Promise<WorkerHealth> {
   try {
-    await stream.head();
+    await within(STREAM_HEALTH_MS, "An answer of Redis", stream.head());
     return { ok: true, detail: "Redis answers" };
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);

@@ -33,6 +33,8 @@ export const MONGODB_REPLY_DOCUMENTS = 1_000;
 export const MONGODB_REBUILD_TRIES = 10;
 
 // Redis
+/** How long `/readyz` waits for an answer of Redis: well below the time-outs of those who ask, as it decides nothing. */
+export const STREAM_HEALTH_MS = SECOND_MS;
 /** How long the end of a process waits for its last events to be published; the sweep publishes what is left. */
 export const PUBLISH_FLUSH_MS = 2 * SECOND_MS;
 /** Entries of the Redis stream read at once: what is cut off a page of large ones is read again. */

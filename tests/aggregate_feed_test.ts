@@ -3,6 +3,7 @@ import { assertEquals } from "@std/assert";
 import { AggregateFeed } from "../src/aggregate_feed.ts";
 import type { AggregateMessage } from "../src/hub.ts";
 import { MemoryStore } from "../src/storage/memory.ts";
+import type { ChangedCells } from "../src/stream.ts";
 import { clocks } from "../src/worker.ts";
 import { event, MINUTE, NOON, TENANT } from "./storage/conformance/events.ts";
 
@@ -10,8 +11,8 @@ Deno.test("aggregate feed: after a gap, the last two windows and the open ones a
   const store = new MemoryStore();
   let missed = () => {};
   const stream = {
-    watchCells: (_: unknown, gap?: () => void) => {
-      missed = gap!;
+    watchCells: (listener: (cells: ChangedCells) => void) => {
+      missed = () => listener("all");
       return () => {};
     },
   };

@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { startHub } from "./harness.ts";
 import { distributedLacking, openServers } from "./services/distributed.ts";
+import { TcpProxy } from "./services/proxy.ts";
 import type { HubProcess } from "./soak/process.ts";
 import { readSse } from "./soak/sse.ts";
 import { until } from "./stream/redis_hub.ts";
@@ -96,3 +97,54 @@ test("a server that is not there is named at the start, and its password is not"
   assertMatch(String(failed), /Cannot open mongodb:[^]*EVENTHUB_STORE_URL/);
   assert(!String(failed).includes("secret"));
 });
+
+/** A hub whose ways to both servers can be broken. */
+async function withProxies(
+  run: (hub: HubProcess, ways: { mongo: TcpProxy; redis: TcpProxy }) => Promise<void>,
+): Promise<void> {
+  await using servers = await openServers();
+  const url = (name: string) => new URL(servers.env[name]!);
+  const [store, stream] = [url("EVENTHUB_STORE_URL"), url("EVENTHUB_STREAM_URL")];
+  await using mongo = TcpProxy.to(Number(store.port || 27017));
+  await using redis = TcpProxy.to(Number(stream.port || 6379));
+  store.host = `127.0.0.1:${mongo.port}`;
+  stream.host = `127.0.0.1:${redis.port}`;
+  const env = { ...servers.env, EVENTHUB_STORE_URL: store.href, EVENTHUB_STREAM_URL: stream.href };
+  await using hub = await startHub({ env });
+  await run(hub, { mongo, redis });
+}
+
+async function post({ httpUrl }: HubProcess, id: string): Promise<number> {
+  const response = await fetch(`${httpUrl}/events`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ id, user_id: "ann", event_type: "purchase", amount: 1 }),
+  });
+  await response.body?.cancel();
+  return response.status;
+}
+
+async function ready({ httpUrl }: HubProcess): Promise<{ status: number; stream: boolean }> {
+  const response = await fetch(`${httpUrl}/readyz?verbose`);
+  const { checks } = await response.json() as { checks: Record<string, { ok: boolean }> };
+  return { status: response.status, stream: checks.stream!.ok };
+}
+
+test("while Redis hangs events are stored, and the end is orderly", () =>
+  withProxies(async (hub, { redis }) => {
+    assertEquals([await post(hub, "before"), await ready(hub)], [200, { status: 200, stream: true }]);
+    redis.freeze();
+    assertEquals([await post(hub, "after"), await ready(hub)], [200, { status: 200, stream: false }]);
+    assertEquals((await fetch(`${hub.httpUrl}/events/after`).then((response) => response.json())).id, "after");
+    assertEquals((await hub.stop()).code, 0);
+  }));
+
+test("while MongoDB is away nothing is said to be stored, and the end is orderly", () =>
+  withProxies(async (hub, { mongo }) => {
+    assertEquals(await post(hub, "before"), 200);
+    mongo.freeze();
+    mongo.cut();
+    assertEquals(await post(hub, "after"), 503);
+    assertEquals((await ready(hub)).status, 503);
+    assertEquals((await hub.stop()).code, 0);
+  }));

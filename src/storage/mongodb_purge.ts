@@ -90,12 +90,13 @@ export async function purge(collections: Collections, { border, state, settle, n
       { projection: { timestamp: 1, received_at: 1, pub: 1, arrival: 1, pend: 1, unpub: 1, erased: 1 } },
     ).sort({ pub: 1, _id: 1 }).limit(MONGODB_COMMAND_DOCUMENTS).toArray();
     after = page.at(-1) ?? null;
-    const { due, isEnd } = dueOf([...ahead, ...page], border);
+    const found = [...ahead, ...byArrival(page)];
+    const { count, isEnd } = dueOf(found, border);
     end = isEnd || page.length < MONGODB_COMMAND_DOCUMENTS;
-    ahead = due.length > 0 ? page.slice(page.indexOf(due.at(-1)!) + 1) : [...ahead, ...page];
+    ahead = found.slice(count);
     // A clock that was ahead for so long that this is much is not waited out in memory.
     if (ahead.length > AHEAD_EVENTS) end = true;
-    const doomed = due.filter(({ pend, unpub, erased }) => !pend && (!unpub || erased));
+    const doomed = found.slice(0, count).filter(({ pend, unpub, erased }) => !pend && (!unpub || erased));
     if (doomed.length === 0) continue;
     const through = new Date(Math.max(...doomed.map((event) => event.timestamp.getTime())));
     const raised = minuteOf(through.getTime()) > state.throughMinute;
@@ -115,29 +116,25 @@ export async function purge(collections: Collections, { border, state, settle, n
 /** So many are held in memory at most. */
 const AHEAD_EVENTS = 20 * MONGODB_COMMAND_DOCUMENTS;
 
-/**
- * Those that go, and whether the purge ends with them. What was published in one moment has no order of arrival: an event
- * that stays keeps what came later, and not what came together with it.
- */
-function dueOf(found: readonly Doomed[], border: PurgeBorder): { due: readonly Doomed[]; isEnd: boolean } {
-  const due: Doomed[] = [];
-  let ahead: Doomed[] = [];
-  let end: Date | null = null;
-  for (const event of found) {
-    if (end !== null && event.pub > end) return { due, isEnd: true };
-    const timestamp = event.timestamp.getTime();
-    const fate = fateOf({ timestamp, receivedAt: event.received_at.getTime() }, border);
-    if (fate === "ahead") ahead.push(event);
-    if (fate === "held" || fate === "kept") end = event.pub;
-    if (fate === "due") {
-      due.push(...ahead, event);
-      ahead = [];
+/** How many go, up to the last one that is due; and whether the purge ends with these. */
+function dueOf(found: readonly Doomed[], border: PurgeBorder): { count: number; isEnd: boolean } {
+  let count = 0;
+  for (const [i, { _id, timestamp, received_at: receivedAt }] of found.entries()) {
+    const fate = fateOf({ timestamp: timestamp.getTime(), receivedAt: receivedAt.getTime() }, border);
+    if (fate === "due") count = i + 1;
+    if (fate === "held" && timestamp.getTime() - border.receivedBefore > PURGE_HOLD_WARNED_MS) {
+      log.warn(describeHeld({ id: _id.slice(_id.indexOf(":") + 1), timestamp: timestamp.getTime() }));
     }
-    if (fate === "held" && timestamp - border.receivedBefore > PURGE_HOLD_WARNED_MS) {
-      log.warn(describeHeld({ id: event._id.slice(event._id.indexOf(":") + 1), timestamp }));
-    }
+    if (fate === "held" || fate === "kept") return { count, isEnd: true };
   }
-  return { due, isEnd: end !== null };
+  return { count, isEnd: false };
+}
+
+/** Published in one moment, they lie in the order of their ids; what decides is which of them was stored first. */
+function byArrival(page: readonly Doomed[]): Doomed[] {
+  return page.toSorted((a, b) =>
+    a.pub.getTime() - b.pub.getTime() || (a.arrival.toHexString() < b.arrival.toHexString() ? -1 : 1)
+  );
 }
 
 /** Whether an event came after everything was counted, of a minute that would lose some. Found by an index of few. */
