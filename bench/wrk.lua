@@ -9,10 +9,13 @@ ffi.cdef [[
 
 local BODIES = 64
 local TYPES = { "purchase", "return", "refund", "exchange" }
+-- Stands where the timestamp of now goes; as long as one.
+local NOW = "9999-12-31T23:59:59.999Z"
 local clock = ffi.new("timeval")
-local bodies = {}
-local turn = 0
-local path, headers, spread
+-- A request ready to be sent, or the pieces of one between its timestamps.
+local requests = {}
+local turn, spread = 0, 0
+local shown_ms, shown = 0, ""
 
 local function now_ms()
   ffi.C.gettimeofday(clock, nil)
@@ -23,40 +26,44 @@ local function timestamp(ms)
   return string.format("%s.%03dZ", os.date("!%Y-%m-%dT%H:%M:%S", math.floor(ms / 1000)), ms % 1000)
 end
 
-local function head(index)
-  return string.format('{"user_id":"user_%d","event_type":"%s","amount":%.2f,"timestamp":"',
-    index % 1000, TYPES[index % 4 + 1], (index * 7919 % 100000) / 100)
+local function line(index, time)
+  return string.format('{"user_id":"user_%d","event_type":"%s","amount":%.2f,"timestamp":"%s"}',
+    index % 1000, TYPES[index % 4 + 1], (index * 7919 % 100000) / 100, time)
+end
+
+local function pieces(text)
+  local found, from = {}, 1
+  while true do
+    local first, last = text:find(NOW, from, true)
+    found[#found + 1] = text:sub(from, (first or 0) - 1)
+    if not first then return found end
+    from = last + 1
+  end
 end
 
 function init(args)
   local events = tonumber(args[1])
   spread = tonumber(args[2])
-  path = events == 1 and "/events" or "/events/batch?verbose=false"
-  headers = { ["content-type"] = events == 1 and "application/json" or "application/x-ndjson" }
+  local path = events == 1 and "/events" or "/events/batch?verbose=false"
+  local headers = { ["content-type"] = events == 1 and "application/json" or "application/x-ndjson" }
   local start = now_ms()
   for body = 1, BODIES do
     local lines = {}
-    for line = 1, events do
-      lines[line] = head((body - 1) * events + line)
-      if spread > 0 then
-        lines[line] = lines[line] .. timestamp(start - math.random(0, spread * 1000)) .. '"}\n'
-      end
+    for index = 1, events do
+      local time = spread > 0 and timestamp(start - math.random(0, spread * 1000)) or NOW
+      lines[index] = line((body - 1) * events + index, time)
     end
-    if spread > 0 then
-      bodies[body] = wrk.format("POST", path, headers, table.concat(lines))
-    else
-      -- The text between two timestamps; a request joins these with the timestamp of now.
-      for line = 2, events do lines[line] = '"}\n' .. lines[line] end
-      lines[events + 1] = '"}'
-      bodies[body] = lines
-    end
+    local text = wrk.format("POST", path, headers, table.concat(lines, "\n"))
+    requests[body] = spread > 0 and text or pieces(text)
   end
 end
 
 function request()
   turn = turn % BODIES + 1
-  if spread > 0 then return bodies[turn] end
-  return wrk.format("POST", path, headers, table.concat(bodies[turn], timestamp(now_ms())))
+  if spread > 0 then return requests[turn] end
+  local ms = now_ms()
+  if ms ~= shown_ms then shown_ms, shown = ms, timestamp(ms) end
+  return table.concat(requests[turn], shown)
 end
 
 function done(summary, latency, _)

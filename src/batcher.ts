@@ -5,7 +5,13 @@
 import { getLogger } from "@logtape/logtape";
 import { HubError } from "./errors.ts";
 import { type Event, heldBytes } from "./event.ts";
-import { COMMIT_EVENTS_MAX, COMMITS_IN_FLIGHT_MAX, IN_FLIGHT_BYTES_MAX, IN_FLIGHT_EVENTS_MAX } from "./limits.ts";
+import {
+  COMMIT_EVENTS_MAX,
+  COMMITS_IN_FLIGHT_MAX,
+  IN_FLIGHT_BYTES_MAX,
+  IN_FLIGHT_EVENTS_MAX,
+  OVERLAPPING_COMMIT_EVENTS_MIN,
+} from "./limits.ts";
 import type { AppendStatus, EventStore } from "./storage.ts";
 
 const log = getLogger(["eventhub", "batcher"]);
@@ -115,7 +121,7 @@ export class Batcher implements AsyncDisposable {
   }
 
   #flush(): void {
-    while (this.#running.size < COMMITS_IN_FLIGHT_MAX && this.#waiting.length > 0) {
+    while (this.#waiting.length > 0 && this.#mayRun(this.#waiting[0]!)) {
       const group = this.#waiting.shift()!;
       const run = this.#run(group).then(() => {
         this.#running.delete(run);
@@ -123,6 +129,11 @@ export class Batcher implements AsyncDisposable {
       });
       this.#running.add(run);
     }
+  }
+
+  #mayRun(group: Group): boolean {
+    if (this.#running.size === 0) return true;
+    return this.#running.size < COMMITS_IN_FLIGHT_MAX && group.events.length >= OVERLAPPING_COMMIT_EVENTS_MIN;
   }
 
   async #run(group: Group): Promise<void> {

@@ -128,6 +128,8 @@ export const IN_FLIGHT_BYTES_MAX = 64 * MEBIBYTE;
 export const COMMIT_EVENTS_MAX = 4_096;
 /** Groups handed to the store at once; a second one keeps the writer busy while the first one's answers go out. */
 export const COMMITS_IN_FLIGHT_MAX = 2;
+/** A smaller group waits for the running commit and grows: many small commits cost more than the writer's pause. */
+export const OVERLAPPING_COMMIT_EVENTS_MIN = 256;
 /** How long a transaction waits for a lock that another program holds on the file. */
 export const SQLITE_BUSY_TIMEOUT_MS = 5 * SECOND_MS;
 /** A hub whose last commit failed says so on `/readyz` for so long, unless another one succeeds. */

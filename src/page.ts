@@ -1,5 +1,5 @@
 /** A page of events: how much of it fits into one answer. */
-import type { Event } from "./event.ts";
+import { type Event, heldBytes } from "./event.ts";
 import { PAGE_BYTES_MAX } from "./limits.ts";
 
 /** Which part of a list, and how much of it. */
@@ -17,12 +17,8 @@ export interface PageOptions {
 export const EVENT_FRAME_BYTES = 300;
 
 /** How many of the events, from the first, fit into one answer: those within `PAGE_BYTES_MAX`, and at least one. */
-export function countFitting(events: readonly Event[], bytesOf: (event: Event) => number = textBytes): number {
+export function countFitting(events: readonly Event[], bytesOf: (event: Event) => number = heldBytes): number {
   let left = PAGE_BYTES_MAX;
   const beyond = events.findIndex((event) => (left -= bytesOf(event)) < 0);
   return beyond < 0 ? events.length : Math.max(1, beyond);
-}
-
-function textBytes({ userId, properties }: Event): number {
-  return EVENT_FRAME_BYTES + userId.length + (properties?.length ?? 0);
 }

@@ -244,6 +244,7 @@ Deno.test("rest stream: the bytes of a batch are made once for all its subscribe
     properties: null,
   } as const;
   const batch = new LiveBatch([{ event, cursor: "c1" }]);
+  encoded = 0;
   await using test = openRest({
     replace: { subscribe: () => Promise.resolve(new Scripted([{ kind: "events", batch }])) },
   });
