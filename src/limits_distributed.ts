@@ -57,6 +57,8 @@ export const REDIS_RETRY_MS = 250;
 export const REDIS_COMMAND_MS = 5 * SECOND_MS;
 /** A blocking read ends after so long, to look whether the stream is still the same. */
 export const REDIS_BLOCK_MS = 2 * SECOND_MS;
+/** What a worker has under way when it is told to end may take so long: a blocking read and what comes with it. */
+export const REDIS_LEAVE_MS = REDIS_BLOCK_MS + SECOND_MS / 2;
 /** Entries behind the place where a replay goes on that are looked through, so as not to give them twice. */
 export const REPLAY_OVERLAP_ENTRIES = 5_000;
 /** Entries looked at in one step of a search through the stream. */

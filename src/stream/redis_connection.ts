@@ -6,7 +6,7 @@
 import { getLogger } from "@logtape/logtape";
 import type { Redis } from "ioredis";
 import { HubError } from "../errors.ts";
-import { REDIS_COMMAND_MS, REDIS_RETRY_MS } from "../limits.ts";
+import { REDIS_COMMAND_MS, REDIS_LEAVE_MS, REDIS_RETRY_MS } from "../limits.ts";
 
 const log = getLogger(["eventhub", "redis"]);
 
@@ -32,13 +32,26 @@ export class RedisConnection implements AsyncDisposable {
   readonly #timeoutMs: number;
   #redis: Redis | null = null;
   #waiting: Promise<void> | null = null;
+  #unfollow = () => {};
   #closed = false;
   #complained = false;
 
-  /** `name` is what `CLIENT LIST` shows. `timeoutMs` is the longest wait for an answer. */
-  constructor(url: string, options: { name: string; timeoutMs?: number }) {
+  /**
+   * `name` is what `CLIENT LIST` shows. `timeoutMs` is the longest wait for an answer. When `signal` is aborted, what is
+   * under way has `REDIS_LEAVE_MS` to end; then it is given up, so that a server that hangs does not hold up an end.
+   */
+  constructor(url: string, options: { name: string; timeoutMs?: number; signal?: AbortSignal }) {
     this.#timeoutMs = options.timeoutMs ?? REDIS_COMMAND_MS;
     this.#opening = this.#open(url, options.name);
+    const { signal } = options;
+    if (signal === undefined) return;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const leave = () => timer = setTimeout(() => void this[Symbol.asyncDispose](), REDIS_LEAVE_MS);
+    signal.addEventListener("abort", leave);
+    this.#unfollow = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", leave);
+    };
   }
 
   async #open(url: string, name: string): Promise<Redis> {
@@ -117,6 +130,7 @@ export class RedisConnection implements AsyncDisposable {
   /** Gives up what is under way. Harmless twice. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
+    this.#unfollow();
     const redis = await this.#opening;
     if (redis.status === "end") return;
     const ended = new Promise((resolve) => redis.once("end", resolve));

@@ -82,8 +82,9 @@ export class GroupWorker implements SupervisedWorker {
 
   async run(signal: AbortSignal): Promise<void> {
     const { url, group, blockMs = REDIS_BLOCK_MS, timeoutMs = REDIS_COMMAND_MS } = this.#options;
-    await using connection = new RedisConnection(url, { name: `eventhub-${group}`, timeoutMs });
-    await using reader = new RedisConnection(url, { name: `eventhub-${group}-reader`, timeoutMs: blockMs + timeoutMs });
+    await using connection = new RedisConnection(url, { name: `eventhub-${group}`, timeoutMs, signal });
+    const reading = { name: `eventhub-${group}-reader`, timeoutMs: blockMs + timeoutMs, signal };
+    await using reader = new RedisConnection(url, reading);
     const hold = new Hold(connection);
     while (!signal.aborted) {
       try {

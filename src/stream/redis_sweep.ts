@@ -50,7 +50,7 @@ export class SweepWorker implements SupervisedWorker {
 
   async run(signal: AbortSignal): Promise<void> {
     const { url, source, timeoutMs, everyMs = SWEEP_EVERY_MS, entriesMax = STREAM_ENTRIES_DEFAULT } = this.#options;
-    await using connection = new RedisConnection(url, { name: "eventhub-sweep", timeoutMs });
+    await using connection = new RedisConnection(url, { name: "eventhub-sweep", timeoutMs, signal });
     const epochs = new RedisEpochs(source, connection, this.#keys);
     const writer = new BatchWriter({ source, connection, epochs, keys: this.#keys, entriesMax });
     const hold = new Hold(connection);
@@ -63,7 +63,9 @@ export class SweepWorker implements SupervisedWorker {
       });
       await wait(everyMs, signal);
     }
-    if (connection.ready) await hold.release(lease);
+    if (connection.ready) {
+      await hold.release(lease).catch((cause) => log.debug("The lease runs out by itself", { cause }));
+    }
   }
 
   async #round(
