@@ -1,13 +1,15 @@
 /**
- * Measures a storage driver through its port, in one process: `deno run -A bench/storage.ts [sqlite|memory] [events]`.
- * Prints a line a measurement; the file lies in a temporary folder under `bench/results`.
+ * Measures a storage driver through its port, in one process: `deno run -A bench/storage.ts [sqlite|memory|mongodb://…] [events]`.
+ * Prints a line a measurement; the file lies in a temporary folder under `bench/results`, a database is dropped.
  */
 import process from "node:process";
+import { MongoClient } from "mongodb";
 import type { Event } from "../src/event.ts";
 import { createEventIds } from "../src/event_id.ts";
 import type { AggregateQuery } from "../src/rollup.ts";
 import type { EventStore } from "../src/storage.ts";
 import { MemoryStore } from "../src/storage/memory.ts";
+import { MongodbStore } from "../src/storage/mongodb.ts";
 import { connectSqlite, SqliteDatabase } from "../src/storage/sqlite.ts";
 
 const SECOND = 1_000;
@@ -48,6 +50,21 @@ async function openSqlite(): Promise<Opened> {
 function openMemory(): Promise<Opened> {
   const store = new MemoryStore({ eventsMax: Infinity });
   return Promise.resolve({ store, [Symbol.asyncDispose]: () => store[Symbol.asyncDispose]() });
+}
+
+/** A database of its own on the server of a URL. */
+async function openMongodb(server: string): Promise<Opened> {
+  const url = new URL(server);
+  url.pathname = `/eventhub_bench_${crypto.randomUUID().slice(0, 8)}`;
+  const store = await MongodbStore.open({ url: url.href, isPublished: false });
+  return {
+    store,
+    [Symbol.asyncDispose]: async () => {
+      await store[Symbol.asyncDispose]();
+      await using client = new MongoClient(url.href);
+      await client.db().dropDatabase();
+    },
+  };
 }
 
 const DRIVERS: Record<string, () => Promise<Opened>> = { sqlite: openSqlite, memory: openMemory };
@@ -165,7 +182,7 @@ async function questions(store: EventStore): Promise<void> {
 
 const driver = Deno.args[0] ?? "sqlite";
 const total = Number(Deno.args[1] ?? 500_000);
-const open = DRIVERS[driver];
+const open = driver.startsWith("mongodb") ? () => openMongodb(driver) : DRIVERS[driver];
 if (open === undefined) throw new Error(`Cannot measure ${driver}: known are ${Object.keys(DRIVERS).join(", ")}`);
 for (const [name, spreadMs] of [["in order of time", 0], ["over an hour", HOUR], ["over a day", DAY]] as const) {
   await using opened = await open();
@@ -181,6 +198,10 @@ for (const [name, spreadMs] of [["in order of time", 0], ["over an hour", HOUR],
   await using opened = await open();
   const batches = { total: 1_000_000, size: BATCH, callers: CONCURRENT_BATCHES, spreadMs: DAY };
   await append(opened.store, { name: `${driver}: a million over a day`, ...batches });
+  const start = performance.now();
+  const settled = await opened.store.settle();
+  const seconds = (performance.now() - start) / 1_000;
+  if (settled > 0) print("settle", { "events/s": Math.round(settled / seconds).toLocaleString("en").padStart(8) });
   await questions(opened.store);
   print("resident memory", { MB: (Deno.memoryUsage().rss / 1e6).toFixed(0) });
 }

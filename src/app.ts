@@ -4,21 +4,16 @@ import { type Config, describeConfig } from "./config.ts";
 import { GrpcThread } from "./grpc_thread.ts";
 import { Hub, type HubApi } from "./hub.ts";
 import { TICK_MS } from "./limits.ts";
+import { openStorage, type Storage } from "./app_storage.ts";
 import { Maintenance } from "./maintenance.ts";
 import { PROTO_FILES } from "./protos.ts";
-import type { EventStore } from "./storage.ts";
-import { MemoryStore } from "./storage/memory.ts";
-import { connectSqlite, SqliteDatabase } from "./storage/sqlite.ts";
-import type { EventStream } from "./stream.ts";
-import { LogStream } from "./stream/log.ts";
-import { MemoryStream } from "./stream/memory.ts";
 import { configureLogging, Metrics, withMetrics } from "./telemetry.ts";
 import { createGraphql } from "./transport/graphql/server.ts";
 import { startGrpc } from "./transport/grpc/server.ts";
 import { createRest } from "./transport/rest/server.ts";
 import { VERSION } from "./version.ts";
 import { pages } from "./web/pages.ts";
-import { clocks, every, Supervisor, within } from "./worker.ts";
+import { clocks, every, Supervisor, within, type WorkerHealth } from "./worker.ts";
 
 const log = getLogger(["eventhub", "app"]);
 
@@ -33,14 +28,6 @@ export interface App extends AsyncDisposable {
   readonly grpcAddress: string;
 }
 
-/** What the app needs of the store it was configured with. */
-interface Storage {
-  readonly store: EventStore;
-  readonly stream: EventStream;
-  /** Set where other threads can reach the store. */
-  readonly database: SqliteDatabase | null;
-}
-
 /**
  * Opens everything and resolves when all is ready to serve. Rejects with an error for a person when a part cannot
  * start; what was opened before is closed again.
@@ -50,41 +37,34 @@ export async function openApp(config: Config): Promise<App> {
   await configureLogging(config);
   log.info(`Starting Event Hub ${VERSION}`, describeConfig(config));
   const startedAt = Date.now();
-  const { store, stream, database } = await openStorage(config, opening);
+  const storage = await openStorage(config, opening);
+  const { store, stream } = storage;
   const hub = new Hub({ ...config, ...clocks, store, stream });
   opening.defer(() => hub.close());
   const metrics = new Metrics({ thread: "http", load: () => hub.load });
   const measured = withMetrics(hub, metrics);
 
   const supervisor = opening.use(new Supervisor({ now: clocks.elapsed }));
-  const maintenance = new Maintenance({ ...config, ...clocks, store });
-  const grpc = await openGrpc({ config, hub: measured, database, supervisor, opening });
+  const grpc = await openGrpc({ config, hub: measured, storage, supervisor, opening });
   supervisor.start({ name: "clock", run: (signal) => every(TICK_MS, signal, () => hub.tick()) });
-  supervisor.start({ name: "watchdog", run: (signal) => every(TICK_MS, signal, () => maintenance.watch()) });
-  startCron(maintenance, opening);
+  const maintenance = startRollup({ config, hub: measured, storage, supervisor, opening });
 
   let closing = false;
-  const graphql = opening.use(createGraphql({ hub: measured, config }));
+  const isServing = config.roles.includes("http");
+  const graphql = isServing ? opening.use(createGraphql({ hub: measured, config })) : null;
   const rest = createRest({
     hub: measured,
     config,
     pages,
-    mounted: { "/graphql": (request) => graphql.fetch(request) },
+    mounted: graphql === null ? {} : { "/graphql": (request) => graphql.fetch(request) },
+    onlyOperations: !isServing,
     observe: (route, status, seconds) => metrics.observeRequest(route, status, seconds),
-    documents: { schema: graphql.sdl, protos: PROTO_FILES },
+    documents: { schema: graphql?.sdl ?? "", protos: PROTO_FILES },
     operations: {
       version: VERSION,
       startedAt,
       metrics: async () => await metrics.text([await grpc.metrics()]),
-      ready: async () => {
-        const checks = {
-          store: await store.health(),
-          maintenance: maintenance.health(),
-          shutdown: { ok: !closing, detail: closing ? "shutting down" : "no" },
-          ...supervisor.health(),
-        };
-        return { ok: Object.values(checks).every((check) => check.ok), checks };
-      },
+      ready: () => readinessOf({ storage, maintenance, supervisor, closing }),
     },
   });
   const server = listen(config, (request) => rest.fetch(request));
@@ -94,7 +74,7 @@ export async function openApp(config: Config): Promise<App> {
     const grpcClosed = grpc.close();
     hub.endSubscriptions();
     // Deno closes WebSockets with the server, before their last words are out: so they go first.
-    await graphql[Symbol.asyncDispose]();
+    await graphql?.[Symbol.asyncDispose]();
     await closeServer(server);
     await grpcClosed;
   });
@@ -108,34 +88,57 @@ export async function openApp(config: Config): Promise<App> {
   };
 }
 
-async function openStorage(config: Config, opening: AsyncDisposableStack): Promise<Storage> {
-  if (config.store.kind === "memory") {
-    const store = opening.use(new MemoryStore());
-    return { store, stream: opening.use(new MemoryStream(store)), database: null };
-  }
-  const database = opening.use(await SqliteDatabase.open({ path: config.store.path }));
-  const { store, log } = await connectSqlite(database.ports().ports, { questionMs: config.requestTimeoutMs });
-  const stream = opening.use(new LogStream(log));
-  opening.use(store);
-  return { store, stream, database };
+/** Whether requests can be served, and what each part says. What is beside the store is told, and decides nothing. */
+async function readinessOf(
+  { storage, maintenance, supervisor, closing }: {
+    storage: Storage;
+    maintenance: Maintenance | null;
+    supervisor: Supervisor;
+    closing: boolean;
+  },
+): Promise<{ ok: boolean; checks: Record<string, WorkerHealth> }> {
+  const checks = {
+    store: await storage.store.health(),
+    ...(maintenance !== null && { maintenance: maintenance.health() }),
+    shutdown: { ok: !closing, detail: closing ? "shutting down" : "no" },
+    ...supervisor.health(),
+  };
+  const ok = Object.values(checks).every((check) => check.ok);
+  return { ok, checks: { ...checks, ...await storage.besides() } };
+}
+
+/** Role `rollup`: what counts and cleans up; `null` without it. */
+function startRollup({ config, hub, storage, supervisor, opening }: {
+  config: Config;
+  hub: HubApi;
+  storage: Storage;
+  supervisor: Supervisor;
+  opening: AsyncDisposableStack;
+}): Maintenance | null {
+  if (!config.roles.includes("rollup")) return null;
+  const maintenance = new Maintenance({ ...config, ...clocks, store: storage.store });
+  supervisor.start({ name: "watchdog", run: (signal) => every(TICK_MS, signal, () => maintenance.watch()) });
+  for (const worker of storage.workers(hub)) supervisor.start(worker);
+  startCron(maintenance, opening);
+  return maintenance;
 }
 
 /** gRPC runs in a Worker where the store can be reached from one, otherwise (in memory) on this thread. */
 async function openGrpc(options: {
   config: Config;
   hub: HubApi;
-  database: SqliteDatabase | null;
+  storage: Storage;
   supervisor: Supervisor;
   opening: AsyncDisposableStack;
 }): Promise<{ port: number; metrics(): Promise<unknown>; close(): Promise<void> }> {
-  const { config, hub, database, supervisor, opening } = options;
+  const { config, hub, storage: { connect }, supervisor, opening } = options;
   const none = { port: 0, metrics: () => Promise.resolve([]), close: () => Promise.resolve() };
   if (!config.roles.includes("grpc")) return none;
-  if (database === null) {
+  if (connect === null) {
     const server = opening.use(await startGrpc({ hub, config }).catch((error) => cannotServeGrpc(config, error)));
     return { ...none, port: server.port, close: async () => await server[Symbol.asyncDispose]() };
   }
-  const thread = new GrpcThread({ config, connect: () => database.ports() });
+  const thread = new GrpcThread({ config, connect });
   supervisor.start(thread);
   const port = await thread.ready.catch((error) => cannotServeGrpc(config, error));
   return { port, metrics: () => thread.metrics(), close: () => supervisor[Symbol.asyncDispose]() };

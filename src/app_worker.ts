@@ -2,18 +2,18 @@
  * The entry of a Worker that serves gRPC: the same hub over the same store, in a thread of its own. It is the other
  * half of `grpc_thread.ts`; the two talk in the messages declared here.
  */
+import { openThreadStorage } from "./app_storage.ts";
 import type { Config } from "./config.ts";
 import { Hub } from "./hub.ts";
 import { TICK_MS } from "./limits.ts";
-import { connectSqlite, type SqlitePorts } from "./storage/sqlite.ts";
-import { LogStream } from "./stream/log.ts";
+import type { SqlitePorts } from "./storage/sqlite.ts";
 import { configureLogging, Metrics, withMetrics } from "./telemetry.ts";
 import { startGrpc } from "./transport/grpc/server.ts";
 import { clocks, every, Supervisor } from "./worker.ts";
 
-/** What the main thread says. `start` comes first and once. */
+/** What the main thread says. `start` comes first and once; without ports the store is a server that anybody reaches. */
 export type ToThread =
-  | { readonly kind: "start"; readonly config: Config; readonly ports: SqlitePorts }
+  | { readonly kind: "start"; readonly config: Config; readonly ports: SqlitePorts | null }
   | { readonly kind: "metrics" }
   | { readonly kind: "stop" };
 
@@ -33,12 +33,10 @@ interface ThreadScope {
 }
 
 /** Everything of this thread, closed in the reverse order of its opening. */
-async function open(config: Config, ports: SqlitePorts) {
+async function open(config: Config, ports: SqlitePorts | null) {
   await using opening = new AsyncDisposableStack();
   await configureLogging(config);
-  const { store, log } = await connectSqlite(ports, { questionMs: config.requestTimeoutMs });
-  const stream = opening.use(new LogStream(log));
-  opening.use(store);
+  const { store, stream } = await openThreadStorage(config, ports, opening);
   const hub = new Hub({ ...config, ...clocks, store, stream });
   opening.defer(() => hub.close());
   const metrics = new Metrics({ thread: "grpc", load: () => hub.load });

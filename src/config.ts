@@ -1,8 +1,30 @@
 /** Configuration from the environment, and nowhere else. Every problem is reported at once. */
-import { z } from "zod";
-import { RETENTION_MIN_MS } from "./limits.ts";
+import type { z } from "zod";
+import {
+  DAY,
+  duration,
+  formatDuration,
+  isLoopback,
+  MINUTE,
+  oneOf,
+  readAuth,
+  readEntriesMax,
+  readExposure,
+  readHost,
+  readOrigins,
+  readPort,
+  readPrefix,
+  readRateLimit,
+  readRetention,
+  readRoles,
+  readStore,
+  readStream,
+  readZone,
+  ROLES,
+  text,
+} from "./config_values.ts";
+import { STREAM_ENTRIES_DEFAULT } from "./limits.ts";
 import { closestName } from "./spelling.ts";
-import { isTimeZone } from "./time_zone.ts";
 
 /** Parts of the hub a process runs. */
 export type Role = "http" | "grpc" | "rollup";
@@ -15,7 +37,17 @@ export interface Config {
   readonly host: string;
   readonly httpPort: number;
   readonly grpcPort: number;
-  readonly store: { readonly kind: "sqlite"; readonly path: string } | { readonly kind: "memory" };
+  readonly store:
+    | { readonly kind: "sqlite"; readonly path: string }
+    | { readonly kind: "memory" }
+    | { readonly kind: "mongodb"; readonly url: string };
+  /** The stream beside the store; `null` = the store's own log. */
+  readonly stream: {
+    readonly kind: "redis";
+    readonly url: string;
+    readonly prefix: string;
+    readonly entriesMax: number;
+  } | null;
   readonly roles: readonly Role[];
   readonly retentionMs: number | null;
   readonly maxFutureMs: number;
@@ -49,11 +81,6 @@ export class ConfigError extends Error {
   }
 }
 
-const UNIT_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
-const MINUTE = UNIT_MS.m;
-const DAY = UNIT_MS.d;
-const ROLES: readonly Role[] = ["http", "grpc", "rollup"];
-
 /** Every setting that works today: how its text is read, and what it is when nothing is set. */
 const SETTINGS = {
   EVENTHUB_HOST: text(readHost).default("127.0.0.1"),
@@ -61,6 +88,9 @@ const SETTINGS = {
   EVENTHUB_HTTP_PORT: text(readPort).default(8000),
   EVENTHUB_GRPC_PORT: text(readPort).default(50051),
   EVENTHUB_STORE_URL: text(readStore).default({ kind: "sqlite", path: "./data/eventhub.db" }),
+  EVENTHUB_STREAM_URL: text(readStream).default(null),
+  EVENTHUB_STREAM_PREFIX: text(readPrefix).default("events"),
+  EVENTHUB_STREAM_MAXLEN: text(readEntriesMax).default(STREAM_ENTRIES_DEFAULT),
   EVENTHUB_ROLES: text(readRoles).default([...ROLES]),
   EVENTHUB_AUTH: text(readAuth).default("off"),
   EVENTHUB_ALLOW_PUBLIC: oneOf("true", "false").default("false"),
@@ -83,13 +113,9 @@ const KAFKA = "Kafka is not supported yet";
 const KEYS = "API keys are not supported yet";
 const JWT = "JSON Web Tokens are not supported yet";
 const TLS = "TLS for gRPC is not supported yet; put a proxy that ends TLS in front";
-const STREAM = "a stream beside the store is not supported yet; the live stream is the store's own log";
 
 /** Settings whose feature is not there yet: a hub that ignored one would not do what its operator believes. */
 const NOT_YET: Readonly<Record<string, string>> = {
-  EVENTHUB_STREAM_URL: STREAM,
-  EVENTHUB_STREAM_PREFIX: STREAM,
-  EVENTHUB_STREAM_MAXLEN: STREAM,
   EVENTHUB_API_KEYS_FILE: KEYS,
   EVENTHUB_JWT_ISSUER: JWT,
   EVENTHUB_JWT_AUDIENCE: JWT,
@@ -124,11 +150,15 @@ export function loadConfig(environment: Record<string, string>, options: { isTer
     return (parsed.success ? parsed.data : schema.parse(undefined)) as z.output<(typeof SETTINGS)[N]>;
   }
 
+  const prefix = read("EVENTHUB_STREAM_PREFIX");
+  const entriesMax = read("EVENTHUB_STREAM_MAXLEN");
+  const streamUrl = read("EVENTHUB_STREAM_URL");
   const config: Config = {
     host: read("EVENTHUB_HOST"),
     httpPort: given("EVENTHUB_HTTP_PORT") ? read("EVENTHUB_HTTP_PORT") : read("PORT"),
     grpcPort: read("EVENTHUB_GRPC_PORT"),
     store: read("EVENTHUB_STORE_URL"),
+    stream: streamUrl === null ? null : { kind: "redis", url: streamUrl, prefix, entriesMax },
     roles: read("EVENTHUB_ROLES"),
     retentionMs: read("EVENTHUB_RETENTION"),
     maxFutureMs: read("EVENTHUB_MAX_FUTURE"),
@@ -155,6 +185,7 @@ export function loadConfig(environment: Record<string, string>, options: { isTer
   if (config.httpPort === config.grpcPort && config.httpPort !== 0 && config.roles.includes("grpc")) {
     problems.push({ name: "EVENTHUB_GRPC_PORT", detail: `must not be the HTTP port, ${config.httpPort}` });
   }
+  problems.push(...profileProblems(config, { problems, given }));
   for (const name of Object.keys(environment).sort()) {
     const problem = nameProblem(name);
     if (problem !== null && (given(name) || !Object.hasOwn(NOT_YET, name))) problems.push({ name, detail: problem });
@@ -163,13 +194,48 @@ export function loadConfig(environment: Record<string, string>, options: { isTer
   return config;
 }
 
+/** What does not go together: MongoDB and Redis belong to each other, and the embedded stores are one process. */
+function profileProblems(
+  { store, stream, roles }: Config,
+  { problems, given }: { problems: readonly ConfigProblem[]; given: (name: string) => boolean },
+): ConfigProblem[] {
+  // Of a setting that cannot be read nobody knows what it goes with.
+  const read = (name: string) => !problems.some((problem) => problem.name === name);
+  const found: ConfigProblem[] = [];
+  const isDistributed = store.kind === "mongodb";
+  if (read("EVENTHUB_STORE_URL") && read("EVENTHUB_STREAM_URL")) {
+    if (isDistributed && stream === null) {
+      found.push({ name: "EVENTHUB_STREAM_URL", detail: "must be redis://… beside a MongoDB store" });
+    } else if (!isDistributed && stream !== null) {
+      found.push({
+        name: "EVENTHUB_STREAM_URL",
+        detail: `goes with a MongoDB store only; with ${store.kind}: the live stream is the store's own log`,
+      });
+    } else if (stream === null) {
+      for (const name of ["EVENTHUB_STREAM_PREFIX", "EVENTHUB_STREAM_MAXLEN"]) {
+        if (given(name)) found.push({ name, detail: "goes with EVENTHUB_STREAM_URL only" });
+      }
+    }
+  }
+  if (read("EVENTHUB_STORE_URL") && !isDistributed && !(roles.includes("http") && roles.includes("rollup"))) {
+    found.push({
+      name: "EVENTHUB_ROLES",
+      detail: "must name http and rollup: the embedded store is one process, only grpc can be left out",
+    });
+  }
+  return found;
+}
+
 /** The effective values for the log, by their environment names, with secrets hidden. */
 export function describeConfig(config: Config): Record<string, string> {
   return {
     EVENTHUB_HOST: config.host,
     EVENTHUB_HTTP_PORT: String(config.httpPort),
     EVENTHUB_GRPC_PORT: String(config.grpcPort),
-    EVENTHUB_STORE_URL: config.store.kind === "memory" ? "memory:" : `sqlite:${config.store.path}`,
+    EVENTHUB_STORE_URL: describeStore(config.store),
+    EVENTHUB_STREAM_URL: config.stream === null ? "" : withoutPassword(config.stream.url),
+    EVENTHUB_STREAM_PREFIX: config.stream?.prefix ?? "",
+    EVENTHUB_STREAM_MAXLEN: config.stream === null ? "" : String(config.stream.entriesMax),
     EVENTHUB_ROLES: config.roles.join(","),
     EVENTHUB_AUTH: "off",
     EVENTHUB_ALLOW_PUBLIC: String(!isLoopback(config.host)),
@@ -189,138 +255,14 @@ export function describeConfig(config: Config): Record<string, string> {
   };
 }
 
-/** Thrown by a reader below; its message is what the operator is told. */
-class Expected extends Error {}
-
-function text<T>(reader: (value: string) => T) {
-  return z.string().transform((value, context): T => {
-    try {
-      return reader(value);
-    } catch (error) {
-      if (!(error instanceof Expected)) throw error;
-      context.addIssue({ code: "custom", message: error.message });
-      return z.NEVER;
-    }
-  });
+function describeStore(store: Config["store"]): string {
+  if (store.kind === "memory") return "memory:";
+  return store.kind === "sqlite" ? `sqlite:${store.path}` : withoutPassword(store.url);
 }
 
-function oneOf<const T extends readonly string[]>(...values: T) {
-  return z.enum(values, { error: (issue) => `must be ${values.join(" or ")}; it is ${JSON.stringify(issue.input)}` });
-}
-
-function duration(minimum: number, maximum: number) {
-  return text((value) => readDuration(value, minimum, maximum));
-}
-
-function readDuration(value: string, minimum: number, maximum: number): number {
-  const match = /^([0-9]{1,12})(ms|s|m|h|d)$/.exec(value);
-  if (match === null) {
-    throw new Expected(
-      `must be a number and a unit (ms, s, m, h, d) such as 30s or 90d; it is ${JSON.stringify(value)}`,
-    );
-  }
-  const milliseconds = Number(match[1]) * UNIT_MS[match[2] as keyof typeof UNIT_MS];
-  if (milliseconds < minimum || milliseconds > maximum) {
-    throw new Expected(`must be ${formatDuration(minimum)} to ${formatDuration(maximum)}; it is ${value}`);
-  }
-  return milliseconds;
-}
-
-function formatDuration(milliseconds: number): string {
-  const unit = (["d", "h", "m", "s"] as const).find((name) => milliseconds !== 0 && milliseconds % UNIT_MS[name] === 0);
-  return unit === undefined ? `${milliseconds}ms` : `${milliseconds / UNIT_MS[unit]}${unit}`;
-}
-
-function readHost(value: string): string {
-  const host = value.replace(/^\[(.*)\]$/, "$1");
-  const isAddress6 = host.includes("::") || host.split(":").length > 2;
-  if (!/^[A-Za-z0-9.:%_-]+$/.test(host) || (host.includes(":") && !isAddress6)) {
-    throw new Expected(`must be an address or a host name, without a port; it is ${JSON.stringify(value)}`);
-  }
-  return host;
-}
-
-/** Whether only this machine can reach the address. A name other than `localhost` may mean any address. */
-function isLoopback(host: string): boolean {
-  return host.toLowerCase() === "localhost" || host === "::1" ||
-    /^127\.(?:[0-9]{1,3})\.(?:[0-9]{1,3})\.(?:[0-9]{1,3})$/.test(host);
-}
-
-function readPort(value: string): number {
-  if (!/^[0-9]{1,5}$/.test(value) || Number(value) > 65_535) {
-    throw new Expected(`must be a port, 0 to 65535 (0 is any free one); it is ${JSON.stringify(value)}`);
-  }
-  return Number(value);
-}
-
-/** Only the scheme of a URL is repeated in an error: what follows may hold a password. */
-function readStore(value: string): Config["store"] {
-  const scheme = /^([A-Za-z][A-Za-z0-9+.-]*):/.exec(value)?.[1]?.toLowerCase();
-  if (scheme === "memory") {
-    if (value.length > "memory:".length) throw new Expected("must be memory: with nothing behind it");
-    return { kind: "memory" };
-  }
-  if (scheme === "sqlite") {
-    const path = value.slice("sqlite:".length).replace(/^\/\/(?=\/)/, "");
-    if (path === "" || path.endsWith("/") || path.startsWith("//") || /[?#\0]/.test(path) || path.startsWith(":")) {
-      throw new Expected("must name a file, such as sqlite:./data/eventhub.db or sqlite:/var/lib/eventhub.db");
-    }
-    return { kind: "sqlite", path };
-  }
-  if (scheme !== undefined && ["mongodb", "mongodb+srv", "redis", "rediss", "kafka"].includes(scheme)) {
-    throw new Expected(`${scheme}: is not supported yet; use sqlite:<file> or memory:`);
-  }
-  throw new Expected("must be sqlite:<file> or memory:");
-}
-
-/** The embedded store is one process: what it leaves out, no other process could do. */
-function readRoles(value: string): Role[] {
-  const names = value.split(",").map((name) => name.trim());
-  const unknown = names.find((name) => !(ROLES as readonly string[]).includes(name));
-  if (unknown !== undefined) {
-    throw new Expected(`must be a list of ${ROLES.join(", ")}; ${JSON.stringify(unknown)} is none`);
-  }
-  if (!names.includes("http") || !names.includes("rollup")) {
-    throw new Expected("must name http and rollup: the embedded store is one process, only grpc can be left out");
-  }
-  return ROLES.filter((role) => names.includes(role));
-}
-
-function readAuth(value: string): "off" {
-  if (value === "off") return value;
-  throw new Expected("authentication is not supported yet; the only value is off");
-}
-
-function readRateLimit(value: string): "off" {
-  if (value === "off") return value;
-  throw new Expected("rate limits are not supported yet; the only value is off");
-}
-
-function readRetention(value: string): number | null {
-  return value === "off" ? null : readDuration(value, RETENTION_MIN_MS, 36_500 * DAY);
-}
-
-function readZone(value: string): string {
-  if (isTimeZone(value)) return value;
-  throw new Expected(`must be an IANA time zone such as UTC or Europe/Berlin; it is ${JSON.stringify(value)}`);
-}
-
-function readOrigins(value: string): string[] {
-  return value.split(",").map((part) => {
-    const origin = part.trim();
-    if (!/^https?:\/\/[^/]+$/.test(origin) || !URL.canParse(origin) || new URL(origin).origin !== origin) {
-      throw new Expected(
-        `must be a list of origins such as https://shop.example, without a path; ${JSON.stringify(origin)} is none`,
-      );
-    }
-    return origin;
-  });
-}
-
-function readExposure(value: string): Exposure {
-  if (value === "on" || value === "off") return value;
-  if (value === "admin") throw new Expected("admin needs authentication, which is not supported yet; use on or off");
-  throw new Expected(`must be on or off; it is ${JSON.stringify(value)}`);
+/** A URL for the log. What stands before the host may be a password alone; so may what follows as options. */
+function withoutPassword(url: string): string {
+  return url.replace(/^([a-z0-9+]+:\/\/)[^/?#]*@/i, "$1***@").replace(/\?.*$/, "?***");
 }
 
 /** What is wrong with the name of a variable, whatever its value; `null` for nothing. */

@@ -1,5 +1,7 @@
 /** Every limit of Event Hub in one place, its unit last in its name and its reason beside it. */
 
+export * from "./limits_distributed.ts";
+
 const KIBIBYTE = 1024;
 const MEBIBYTE = 1024 * KIBIBYTE;
 const SECOND_MS = 1_000;

@@ -11,7 +11,8 @@ import type { AggregateQuery, AggregateRow } from "./rollup.ts";
  * - `duplicate`: the id was there with the same content.
  * - `conflict`: the id was there with other content; nothing changed.
  * - `too_many_event_types`: its type would be one more than a tenant may have; not stored.
- * - `purged`: it is not newer than an event that retention has purged; not stored, so that no id is counted twice.
+ * - `purged`: it is not newer than an event that retention has purged; not stored, so that no id is counted twice. A
+ *   store that counts by recomputing refuses the rest of that minute, too.
  * - `unavailable`: it is not known to be stored. Sending it again with the same id is safe.
  */
 export type AppendStatus = "stored" | "duplicate" | "conflict" | "too_many_event_types" | "purged" | "unavailable";

@@ -19,6 +19,7 @@ Deno.test("config: with nothing set, everything has its default", () => {
     httpPort: 8000,
     grpcPort: 50051,
     store: { kind: "sqlite", path: "./data/eventhub.db" },
+    stream: null,
     roles: ["http", "grpc", "rollup"],
     retentionMs: null,
     maxFutureMs: 86_400_000,
@@ -65,6 +66,7 @@ Deno.test("config: everything that can be set is read", () => {
     httpPort: 0,
     grpcPort: 0,
     store: { kind: "sqlite", path: "/var/lib/hub.db" },
+    stream: null,
     roles: ["http", "rollup"],
     retentionMs: 90 * 86_400_000,
     maxFutureMs: 300_000,
@@ -139,6 +141,10 @@ Deno.test("config: a wrong value is refused and the sentence says what was expec
     ["EVENTHUB_ROLES", "http,grpc", "one process"],
     ["EVENTHUB_ROLES", "rollup", "one process"],
     ["EVENTHUB_ROLES", "grpc,rollup", "one process"],
+    ["EVENTHUB_STORE_URL", "mongodb://", "must name a server"],
+    ["EVENTHUB_STREAM_URL", "localhost:6379", "redis://"],
+    ["EVENTHUB_STREAM_PREFIX", "a b", "1 to 64 characters"],
+    ["EVENTHUB_STREAM_MAXLEN", "10", "from 1000 to"],
     ["EVENTHUB_ALLOW_PUBLIC", "yes", "true or false"],
     ["EVENTHUB_RETENTION", "59m", "1h to"],
     ["EVENTHUB_RETENTION", "90", "a number and a unit"],
@@ -157,7 +163,7 @@ Deno.test("config: a wrong value is refused and the sentence says what was expec
     ["EVENTHUB_LOG_FORMAT", "text", "pretty or json"],
   ];
   for (const [name, value, part] of cases) {
-    const found = problems({ [name]: value });
+    const found = problems({ [name]: value }).filter((problem) => !problem.includes("goes with"));
     assertEquals(found.length, 1, found.join("\n"));
     assert(found[0]!.startsWith(`${name}: `), found[0]);
     assertStringIncludes(found[0]!, part);
@@ -172,9 +178,7 @@ Deno.test("config: a setting whose feature is not there yet is refused by name",
     EVENTHUB_JWT_ISSUER: "https://issuer.example",
     EVENTHUB_JWT_AUDIENCE: "hub",
     EVENTHUB_JWT_JWKS: "https://issuer.example/jwks",
-    EVENTHUB_STREAM_URL: "redis://localhost",
-    EVENTHUB_STREAM_PREFIX: "events",
-    EVENTHUB_STREAM_MAXLEN: "1000000",
+    EVENTHUB_STREAM_URL: "kafka://localhost:9092/events",
     EVENTHUB_TRUSTED_PROXIES: "10.0.0.1",
     EVENTHUB_KAFKA_USER: "u",
     EVENTHUB_KAFKA_PASSWORD: "p",
@@ -194,11 +198,60 @@ Deno.test("config: a setting whose feature is not there yet is refused by name",
     assertEquals(found.length, 1, found.join("\n"));
     assert(found[0]!.startsWith(`${name}: `) && /not (supported|used) yet/.test(found[0]!), found[0]);
   }
-  for (const scheme of ["mongodb", "mongodb+srv", "redis", "rediss", "kafka", "MongoDB"]) {
-    const found = problems({ EVENTHUB_STORE_URL: `${scheme}://user:secret@host/event_hub` });
-    assertStringIncludes(found.join(), `${scheme.toLowerCase()}: is not supported yet`);
-    assert(!found.join().includes("secret"));
+});
+
+Deno.test("config: MongoDB and Redis are set together, with any roles", () => {
+  const urls = { EVENTHUB_STORE_URL: "mongodb://db:27017/hub", EVENTHUB_STREAM_URL: "redis://stream:6379" };
+  const config = load(urls);
+  assertEquals(config.store, { kind: "mongodb", url: "mongodb://db:27017/hub" });
+  assertEquals(config.stream, { kind: "redis", url: "redis://stream:6379", prefix: "events", entriesMax: 1_000_000 });
+  assertEquals(load(describeConfig(config)), config);
+  const more = load({
+    EVENTHUB_STORE_URL: "mongodb+srv://cluster.example/hub",
+    EVENTHUB_STREAM_URL: "rediss://stream/1",
+    EVENTHUB_STREAM_PREFIX: "shop:events",
+    EVENTHUB_STREAM_MAXLEN: "5000",
+  });
+  assertEquals([more.stream?.prefix, more.stream?.entriesMax], ["shop:events", 5_000]);
+  for (const roles of ["http", "grpc", "rollup", "http,grpc", "grpc,rollup", "http,grpc,rollup"]) {
+    assertEquals(load({ ...urls, EVENTHUB_ROLES: roles }).roles.join(), roles);
   }
+});
+
+Deno.test("config: any other pair of store and stream is refused by name", () => {
+  const mongodb = "mongodb://localhost/hub";
+  const redis = "redis://localhost";
+  const cases: [Record<string, string>, string][] = [
+    [{ EVENTHUB_STORE_URL: mongodb }, "EVENTHUB_STREAM_URL: must be redis://"],
+    [{ EVENTHUB_STREAM_URL: redis }, "EVENTHUB_STREAM_URL: goes with a MongoDB store only"],
+    [
+      { EVENTHUB_STORE_URL: "memory:", EVENTHUB_STREAM_URL: redis },
+      "EVENTHUB_STREAM_URL: goes with a MongoDB store only",
+    ],
+    [{ EVENTHUB_STORE_URL: mongodb, EVENTHUB_STREAM_URL: "kafka://k:9092/t" }, "EVENTHUB_STREAM_URL: Kafka is not"],
+    [{ EVENTHUB_STORE_URL: redis }, "EVENTHUB_STORE_URL: redis: is no store"],
+    [{ EVENTHUB_STREAM_PREFIX: "events" }, "EVENTHUB_STREAM_PREFIX: goes with EVENTHUB_STREAM_URL only"],
+    [{ EVENTHUB_STREAM_MAXLEN: "5000" }, "EVENTHUB_STREAM_MAXLEN: goes with EVENTHUB_STREAM_URL only"],
+  ];
+  for (const [environment, start] of cases) {
+    const found = problems(environment);
+    assertEquals(found.length, 1, found.join("\n"));
+    assert(found[0]!.startsWith(start), found[0]);
+  }
+});
+
+Deno.test("config: passwords of URLs are neither described nor repeated in an error", () => {
+  const described = describeConfig(load({
+    EVENTHUB_STORE_URL: "mongodb://user:secret@host/hub?authSource=admin&tlsCertificateKeyFilePassword=secret",
+    EVENTHUB_STREAM_URL: "rediss://:secret@host:6380/0",
+  }));
+  assertEquals(described.EVENTHUB_STORE_URL, "mongodb://***@host/hub?***");
+  assertEquals(described.EVENTHUB_STREAM_URL, "rediss://***@host:6380/0");
+  for (const scheme of ["redis", "rediss", "kafka", "postgres", "mongodb:"]) {
+    const found = problems({ EVENTHUB_STORE_URL: `${scheme}://user:secret@host/event_hub` });
+    assert(!found.join().includes("secret"), found.join());
+  }
+  assert(!problems({ EVENTHUB_STREAM_URL: "amqp://user:secret@host" }).join().includes("secret"));
 });
 
 Deno.test("config: an unknown name is refused, with what was perhaps meant", () => {

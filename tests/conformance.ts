@@ -18,6 +18,8 @@ export interface Suite<Harness extends AsyncDisposable> {
   readonly deviations?: Readonly<Record<string, string>>;
   /** Permissions without which no case can run; where one is missing, the cases are skipped and say so. */
   readonly needs?: readonly Deno.PermissionDescriptor["name"][];
+  /** What else is missing on this machine, such as a server; then the cases are skipped and say so. */
+  readonly lacking?: string;
 }
 
 /** Registers every case of a suite for a driver. */
@@ -32,7 +34,7 @@ export function testCases<Harness extends AsyncDisposable>(
   const missing = (suite.needs ?? [])
     .filter((name) => Deno.permissions.querySync({ name } as Deno.PermissionDescriptor).state !== "granted");
   const lacking = missing.length === 0
-    ? ""
+    ? suite.lacking ?? ""
     : `needs ${missing.map((name) => `--allow-${name}`).join(" ")}: deno task test`;
   for (const one of cases) {
     const reason = deviations[one.name] ?? lacking;

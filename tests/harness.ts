@@ -86,6 +86,7 @@ export function testConfig(overrides: Partial<Config> = {}): Config {
     httpPort: 0,
     grpcPort: 0,
     store: { kind: "memory" },
+    stream: null,
     roles: ["http", "grpc", "rollup"],
     retentionMs: null,
     maxFutureMs: 24 * 3_600_000,

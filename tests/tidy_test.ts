@@ -4,8 +4,8 @@ import { assertEquals } from "@std/assert";
 const ROOT = new URL("../", import.meta.url);
 const FILE_LINES_MAX = 350;
 const FUNCTION_LINES_MAX = 70;
-/** The places where the hub and its technologies meet: the main thread and the thread of gRPC. */
-const COMPOSITION_ROOTS = ["src/app.ts", "src/app_worker.ts"];
+/** The places where the hub and its technologies meet: the main thread, the thread of gRPC, and the storage of both. */
+const COMPOSITION_ROOTS = ["src/app.ts", "src/app_worker.ts", "src/app_storage.ts", "src/app_distributed.ts"];
 
 const readable = Deno.permissions.querySync({ name: "read" }).state === "granted";
 
@@ -173,8 +173,9 @@ rule("every driver stands under the suite of its port", () => {
 });
 
 rule("limits are named in limits.ts, and each one is used", () => {
-  const limits = [...read("src/limits.ts").matchAll(/^export const (\w+)/gm)].map((match) => match[1]!);
-  const texts = [...sources("src")].filter(([path]) => path !== "src/limits.ts");
+  const files = ["src/limits.ts", "src/limits_distributed.ts"];
+  const limits = files.flatMap((path) => [...read(path).matchAll(/^export const (\w+)/gm)].map((match) => match[1]!));
+  const texts = [...sources("src")].filter(([path]) => !files.includes(path));
   const breaches = limits.filter((name) => !texts.some(([, text]) => text.includes(name)))
     .map((name) => `${name} is used nowhere`);
   for (const [path, text] of texts) {

@@ -17,6 +17,10 @@ export interface StartOptions {
   readonly env?: Record<string, string>;
   /** Entry module, relative to the project; a test may compose the app in another way. */
   readonly main?: string;
+  /** Program and arguments in place of those of `deno task start`. */
+  readonly command?: readonly [string, ...string[]];
+  /** Where it is started; missing = the project. */
+  readonly workingFolder?: string;
 }
 
 /** How a process ended. */
@@ -54,9 +58,10 @@ export async function startHub(options: StartOptions = {}): Promise<HubProcess> 
   const owned = options.folder === undefined;
   const folder = options.folder ?? await Deno.makeTempDir({ prefix: "eventhub-" });
   const startedAt = performance.now();
-  const child = new Deno.Command(Deno.execPath(), {
-    args: runArguments(folder, options.main ?? "main.ts"),
-    cwd: ROOT,
+  const [program, ...args] = options.command ?? [Deno.execPath(), ...runArguments(folder, options.main ?? "main.ts")];
+  const child = new Deno.Command(program, {
+    args,
+    cwd: options.workingFolder ?? ROOT,
     clearEnv: true,
     env: { ...foreignEnvironment(), ...defaultSettings(folder), ...options.env },
     stdin: "null",

@@ -106,6 +106,7 @@ export async function openHarness(column: keyof typeof COLUMNS, options: LabOpti
     label: "case",
     day: Date.UTC(2024, 0, 1),
     lab,
+    settled: () => lab.hub.whenSettled(),
     shutDown: () => lab.shutDown(),
     [Symbol.asyncDispose]: async () => {
       await clients[Symbol.asyncDispose]();
@@ -114,17 +115,21 @@ export async function openHarness(column: keyof typeof COLUMNS, options: LabOpti
   };
 }
 
-/** Runs the table as the steps of one test, over one hub that stays: cases do not see each other's events. The last ends it. */
+/**
+ * Runs the table as the steps of one test, over one hub that stays: cases do not see each other's events. The last ends
+ * it. `deviations` of the hub are by the name of the case, each with its reason.
+ */
 export async function stepThrough(
   test: Deno.TestContext,
-  hub: Address & { shutDown(): Promise<void> },
+  hub: Address & Pick<Harness, "settled" | "shutDown">,
+  deviations: Readonly<Record<string, string>> = {},
 ): Promise<void> {
   await using clients = await openClients(hub);
   let number = 0;
   for (const [column, cases] of Object.entries(COLUMNS) as [keyof typeof COLUMNS, readonly Behaviour[]][]) {
     for (const one of cases) {
       number += 1;
-      const reason = DEVIATIONS[column][one.name] ?? one.lab ?? null;
+      const reason = DEVIATIONS[column][one.name] ?? one.lab ?? deviations[one.name] ?? null;
       const harness: Harness = {
         client: clients[column === "all" ? "rest" : column],
         clients,
@@ -132,6 +137,7 @@ export async function stepThrough(
         // Two weeks apart, and long ago.
         day: Date.UTC(1980, 0, 1) + 14 * number * DAY,
         lab: null,
+        settled: () => hub.settled(),
         shutDown: () => hub.shutDown(),
         [Symbol.asyncDispose]: () => Promise.resolve(),
       };

@@ -29,6 +29,8 @@ export interface RestOptions {
   readonly pages?: Readonly<Record<string, Page>>;
   /** What else is served, by path: it gets the requests of every method, and makes whole answers of its own. */
   readonly mounted?: Readonly<Record<string, (request: Request) => Response | Promise<Response>>>;
+  /** Whether only the routes of operations are served; everything else is not found. */
+  readonly onlyOperations?: boolean;
   /** Is told of every answer; a stream is answered when it begins. */
   readonly observe?: (route: string, status: number, seconds: number) => void;
 }
@@ -47,7 +49,7 @@ export interface Rest {
 
 /** Makes the REST interface of contract section 2. */
 export function createRest(options: RestOptions): Rest {
-  const { hub, config, operations, documents, pages = {}, mounted = {}, observe } = options;
+  const { hub, config, operations, documents, pages = {}, mounted = {}, onlyOperations = false, observe } = options;
   const bodies = new BodyReader({ timeoutMs: config.requestTimeoutMs });
   const context: RestContext = {
     hub,
@@ -61,7 +63,7 @@ export function createRest(options: RestOptions): Rest {
     const { describeApi } = await import("./openapi.ts");
     return describeApi(routes, { version: operations.version });
   };
-  const routes: readonly Route[] = [
+  const routes: readonly Route[] = onlyOperations ? operationRoutes(context) : [
     ...ingestRoutes(context),
     ...eventRoutes(context),
     ...aggregateRoutes(context),

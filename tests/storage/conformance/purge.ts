@@ -177,7 +177,7 @@ const CLOCKS: readonly StoreCase[] = [
       assertEquals(await harness.store.purge(BORDER), 1);
       assertEquals(await harness.store.get(TENANT, before.id), null);
       assertSameEvent(await harness.store.get(TENANT, far.id), far);
-      assertEquals(await harness.store.append([late({ timestamp: NOON + 1 }), far, { ...far, amount: 1 }]), [
+      assertEquals(await harness.store.append([late({ timestamp: NOON + MINUTE }), far, { ...far, amount: 1 }]), [
         "stored",
         "duplicate",
         "conflict",

@@ -15,6 +15,8 @@ export interface Harness extends AsyncDisposable {
   readonly day: number;
   /** The hub, where it is inside this process. */
   readonly lab: Lab | null;
+  /** Resolves when what was stored is in the metrics; where an event is counted as it is stored, at once. */
+  settled(): Promise<void>;
   /** Ends the hub in order. */
   shutDown(): Promise<void>;
 }

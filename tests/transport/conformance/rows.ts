@@ -29,7 +29,7 @@ async function store(harness: Harness): Promise<ReturnType<typeof sale>[]> {
     sale(harness, index, { timestamp: iso(harness.day + at), eventType, amount })
   );
   assertEquals((await harness.client.publishBatch(events)).accepted, events.length);
-  await harness.lab?.hub.whenSettled();
+  await harness.settled();
   return events;
 }
 
@@ -75,6 +75,7 @@ export const ROWS: readonly Behaviour[] = [
       const { client, day } = harness;
       const amounts = Array.from({ length: 100 }, (_, index) => String(index + 1));
       await client.publishBatch(amounts.map((amount, index) => sale(harness, index, { amount, timestamp: iso(day) })));
+      await harness.settled();
       const query = { from: iso(day), to: iso(day + MINUTE) };
       const [plain] = await client.rows(query);
       assertEquals([plain!.p50, plain!.p95, plain!.p99], [null, null, null]);
@@ -91,6 +92,7 @@ export const ROWS: readonly Behaviour[] = [
         sale(harness, 0, { timestamp: iso(day + 12 * HOUR) }),
         sale(harness, 1, { timestamp: iso(day + DAY - HOUR / 2), amount: "1" }),
       ]);
+      await harness.settled();
       const rows = await client.rows({
         window: "1d",
         tz: "Europe/Berlin",

@@ -1,0 +1,149 @@
+/**
+ * The driver over MongoDB, standalone, replicated or sharded, from 4.4 on. Events are stored with the mark that they
+ * are not counted; `mongodb_settle.ts` counts them. Any number of processes may share a database.
+ */
+import type { DeadLetters } from "../dead_letters.ts";
+import type { Event } from "../event.ts";
+import { MONGODB_SWEEP_AGE_MS } from "../limits.ts";
+import type { PublicationSource, SettleSource } from "../publication.ts";
+import type { AggregateQuery, AggregateRow } from "../rollup.ts";
+import type {
+  AppendStatus,
+  EventFilter,
+  EventPage,
+  EventRange,
+  EventStore,
+  PageRequest,
+  RecountReport,
+  StoreHealth,
+  Total,
+} from "../storage.ts";
+import { Appender } from "./mongodb_append.ts";
+import { MongoConnection } from "./mongodb_connection.ts";
+import { MongodbDeadLetters } from "./mongodb_dead_letters.ts";
+import { erase } from "./mongodb_erase.ts";
+import { aggregate, count } from "./mongodb_metrics.ts";
+import { getEvent, listEvents } from "./mongodb_pages.ts";
+import { Publications } from "./mongodb_publication.ts";
+import { purge, PurgeState } from "./mongodb_purge.ts";
+import { rebuildHour } from "./mongodb_rebuild.ts";
+import { Recount } from "./mongodb_recount.ts";
+import { Settler } from "./mongodb_settle.ts";
+
+/** How to open a store. */
+export interface MongodbOptions {
+  /** `mongodb://…`; a URL without a database means `event_hub`. */
+  readonly url: string;
+  /**
+   * Whether a stream hands out what is stored (the default). Then what nobody is known to have published is marked so
+   * when it is counted, and is not purged before it is published.
+   */
+  readonly isPublished?: boolean;
+  /** The clock of this process, milliseconds. */
+  readonly clock?: () => number;
+}
+
+/** A store in a MongoDB database. */
+export class MongodbStore implements EventStore {
+  readonly name = "mongodb";
+  readonly settlesOnAppend = false;
+  /** What a stream beside the store asks of it. */
+  readonly publications: PublicationSource;
+  /** What a worker of the rollups asks of it. */
+  readonly settler: SettleSource;
+  /** Inbound messages that could not be taken. They end with the store. */
+  readonly deadLetters: DeadLetters;
+  readonly #connection: MongoConnection;
+  readonly #appender: Appender;
+  readonly #settler: Settler;
+  readonly #purges = new PurgeState();
+  readonly #isPublished: boolean;
+
+  private constructor(connection: MongoConnection, { isPublished }: { isPublished: boolean }) {
+    this.#connection = connection;
+    this.#isPublished = isPublished;
+    this.#appender = new Appender(connection, this.#purges);
+    this.settler = this.#settler = new Settler(connection);
+    this.publications = new Publications(connection, this.#appender);
+    this.deadLetters = new MongodbDeadLetters(connection);
+  }
+
+  /**
+   * Connects, and creates the indexes that are missing. Rejects with an error for a person, that never holds the
+   * password, when no server can be reached, it refuses the user, or is too old.
+   */
+  static async open({ url, isPublished = true, clock = Date.now }: MongodbOptions): Promise<MongodbStore> {
+    return new MongodbStore(await MongoConnection.open(url, { clock }), { isPublished });
+  }
+
+  append(events: readonly Event[]): Promise<readonly AppendStatus[]> {
+    return this.#appender.append(events);
+  }
+
+  get(tenant: string, id: string): Promise<Event | null> {
+    return this.#connection.run(({ events }) => getEvent(events, tenant, id));
+  }
+
+  list(filter: EventFilter, page: PageRequest): Promise<EventPage> {
+    return this.#connection.run(({ events }) => listEvents(events, filter, page));
+  }
+
+  aggregate(query: AggregateQuery): Promise<readonly AggregateRow[]> {
+    return this.#connection.run((collections) => aggregate(collections, query));
+  }
+
+  count(range: EventRange): Promise<Total> {
+    return this.#connection.run((collections) => count(collections, range));
+  }
+
+  /**
+   * Counts everything. Where a stream stands beside the store, events that are younger than `MONGODB_SWEEP_AGE_MS` keep
+   * their mark: the worker that gets them from the stream clears it, because it knows that they were published.
+   */
+  async settle(): Promise<number> {
+    if (!this.#isPublished) return await this.#settler.settleAll();
+    const { settled } = await this.#settler.sweep({ ageMs: MONGODB_SWEEP_AGE_MS });
+    return settled + await this.#settler.countAll();
+  }
+
+  verify(range: EventRange): Promise<RecountReport> {
+    return this.#connection.run((collections) => new Recount(collections, this.#purges).run(range));
+  }
+
+  rebuild(range: EventRange): Promise<RecountReport> {
+    return this.#connection.run((collections) =>
+      new Recount(collections, this.#purges).run(
+        range,
+        (hour) => rebuildHour(collections, { tenant: range.tenant, hour, frozen: this.#purges.throughMinute }),
+      )
+    );
+  }
+
+  purge(receivedBefore: number, { now = Infinity }: { readonly now?: number } = {}): Promise<number> {
+    return this.#connection.run((collections) =>
+      purge(collections, {
+        border: { receivedBefore, now },
+        state: this.#purges,
+        settle: () => this.settle(),
+        now: () => this.#connection.now(),
+      })
+    );
+  }
+
+  erase(tenant: string, userId: string): Promise<number> {
+    return this.#connection.run(({ events }) => erase(events, { tenant, userId }));
+  }
+
+  async health(): Promise<StoreHealth> {
+    try {
+      await this.#connection.measureClock();
+      return { ok: true, detail: this.#connection.description };
+    } catch (error) {
+      return { ok: false, detail: error instanceof Error ? error.message : String(error) };
+    }
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#connection[Symbol.asyncDispose]();
+  }
+}

@@ -1,0 +1,321 @@
+/** The connection to MongoDB: how the server is asked, what the database holds, and what errors of it mean. */
+import { getLogger } from "@logtape/logtape";
+import {
+  type Collection,
+  type CreateIndexesOptions,
+  type Db,
+  type Document,
+  type IndexSpecification,
+  MongoClient,
+  MongoError,
+  type ObjectId,
+  ReadConcern,
+  ReadPreference,
+  WriteConcern,
+} from "mongodb";
+import { HubError } from "../errors.ts";
+import { MONGODB_CONNECTIONS_MAX, MONGODB_SELECTION_TIMEOUT_MS, MONGODB_SOCKET_TIMEOUT_MS } from "../limits.ts";
+import type { CellsDocument, SliceDocument } from "./mongodb_cells.ts";
+import type { EventDocument } from "./mongodb_documents.ts";
+import { explain, redact } from "./mongodb_errors.ts";
+
+const log = getLogger(["eventhub", "mongodb"]);
+
+const DATABASE_DEFAULT = "event_hub";
+/** A URL with a database in it; the driver's own default is another. */
+const NAMED_DATABASE = /^[a-z0-9+.-]+:\/\/[^/]+\/[^?]/i;
+const VERSION_MIN = [4, 4] as const;
+/** How often the clock is asked at open; the quickest answer is the truest. */
+const CLOCK_QUESTIONS = 3;
+
+/** What is known of a tenant. */
+export interface TenantDocument {
+  readonly _id: string;
+  /** Every type ever admitted, in the order of arrival. */
+  readonly event_types: readonly string[];
+}
+
+/** A life of the stream; see `Epoch`. */
+export interface EpochDocument {
+  readonly _id: number;
+  readonly started_at: Date;
+  readonly run_id: string;
+  readonly marker: string;
+}
+
+/** What purges leave behind: the one document `purge` of the collection `meta`. */
+export interface PurgeDocument {
+  readonly _id: "purge";
+  /** Largest timestamp of an event ever purged. */
+  readonly through?: Date;
+  /** Largest `pub` of one. */
+  readonly pub?: Date;
+}
+
+/** A dead letter. */
+export interface DeadLetterDocument {
+  /** `<tenant>:<id>`. */
+  readonly _id: string;
+  readonly tenant: string;
+  /** Orders letters by arrival. */
+  readonly arrival: ObjectId;
+  readonly failed_at: Date;
+  readonly code: string;
+  readonly detail: string;
+  /** JSON text. */
+  readonly errors: string;
+  readonly payload: string;
+  readonly user_id: string | null;
+}
+
+/** The collections of one database. */
+export interface Collections {
+  readonly events: Collection<EventDocument>;
+  readonly slices: Collection<SliceDocument>;
+  readonly rollups: Collection<CellsDocument>;
+  readonly tenants: Collection<TenantDocument>;
+  readonly epochs: Collection<EpochDocument>;
+  readonly meta: Collection<PurgeDocument>;
+  readonly deadLetters: Collection<DeadLetterDocument>;
+}
+
+/** An index and the questions it answers. Each one costs every insert: there are no more than these. */
+interface Index {
+  readonly collection: keyof Collections;
+  readonly keys: IndexSpecification;
+  readonly options?: CreateIndexesOptions;
+}
+
+const INDEXES: readonly Index[] = [
+  // Recount of a slice (settle). In the order of time, as events come in.
+  { collection: "events", keys: { slice: 1 } },
+  // Replay in the order of publication, `oldest`, purge. In the order of insertion.
+  { collection: "events", keys: { pub: 1, _id: 1 } },
+  // The oldest that nobody counted (sweep, settle). Holds only those.
+  {
+    collection: "events",
+    keys: { pub: 1, pend: 1 },
+    options: { name: "uncounted", partialFilterExpression: { pend: { $exists: true } } },
+  },
+  // The oldest that are perhaps not published. Holds only those.
+  {
+    collection: "events",
+    keys: { pub: 1, unpub: 1 },
+    options: { name: "unpublished", partialFilterExpression: { unpub: { $exists: true } } },
+  },
+  // Pages of a list, edges of a count, recounts by verify and rebuild; types are looked at in the index.
+  { collection: "events", keys: { tenant: 1, timestamp: 1, arrival: 1, event_type: 1 } },
+  // Pages of a list of one user, and erasure.
+  { collection: "events", keys: { tenant: 1, user_id: 1, timestamp: 1, arrival: 1 } },
+  // Recount of a minute from its slices.
+  { collection: "slices", keys: { minute: 1 } },
+  // Slices go with their events (purge).
+  { collection: "slices", keys: { received: 1 } },
+  // Pages of dead letters, and the oldest of a tenant.
+  { collection: "deadLetters", keys: { tenant: 1, arrival: 1 } },
+  // Erasure.
+  { collection: "deadLetters", keys: { tenant: 1, user_id: 1 } },
+];
+
+/** An open database. Everything is asked through {@link run}, so that closing waits for what is under way. */
+export class MongoConnection implements AsyncDisposable {
+  readonly collections: Collections;
+  /** What it is, for health: never with the password. */
+  readonly description: string;
+  readonly #client: MongoClient;
+  readonly #database: Db;
+  readonly #clock: () => number;
+  #offsetMs = 0;
+  #isClockless = false;
+  #running = 0;
+  #idle = Promise.withResolvers<void>();
+  #closing: Promise<void> | null = null;
+
+  private constructor(
+    client: MongoClient,
+    { database, description, clock }: { database: Db; description: string; clock: () => number },
+  ) {
+    this.#client = client;
+    this.#database = database;
+    this.#clock = clock;
+    this.description = description;
+    this.collections = {
+      events: database.collection("events"),
+      slices: database.collection("slices"),
+      rollups: database.collection("rollups"),
+      tenants: database.collection("tenants"),
+      epochs: database.collection("epochs"),
+      meta: database.collection("meta"),
+      deadLetters: database.collection("dead_letters"),
+    };
+  }
+
+  /** Connects, looks at the server, and creates the indexes that are missing. Rejects with an error for a person. */
+  static async open(url: string, { clock }: { clock: () => number }): Promise<MongoConnection> {
+    let client: MongoClient | null = null;
+    try {
+      client = createClient(url);
+      await client.connect();
+      const database = client.db(NAMED_DATABASE.test(url) ? undefined : DATABASE_DEFAULT, CONCERNS);
+      const version = await serverVersion(database);
+      const description = `MongoDB ${version}, database ${database.databaseName} at ${hostsOf(client)}`;
+      const connection = new MongoConnection(client, { database, description, clock });
+      await connection.measureClock(CLOCK_QUESTIONS);
+      await connection.#createIndexes();
+      await connection.#lookForOthers();
+      return connection;
+    } catch (cause) {
+      await client?.close();
+      throw new Error(`Cannot open ${redact(url)} (EVENTHUB_STORE_URL): ${explain(cause, url)}`, { cause });
+    }
+  }
+
+  /** Whether it was closed, or is about to be. */
+  get closed(): boolean {
+    return this.#closing !== null;
+  }
+
+  /** The server's clock, milliseconds. */
+  now(): number {
+    return Math.round(this.#clock() + this.#offsetMs);
+  }
+
+  /** Learns how far the server's clock is from this process's; half the way of the quickest answer is the error. */
+  measureClock(questions = 1): Promise<void> {
+    return this.run(async () => {
+      let quickestMs = Infinity;
+      for (let i = 0; i < questions; i++) {
+        const sent = this.#clock();
+        const time = await serverTime(this.#database);
+        const tookMs = this.#clock() - sent;
+        if (time === null || tookMs >= quickestMs) continue;
+        quickestMs = tookMs;
+        this.#offsetMs = time - (sent + tookMs / 2);
+      }
+      if (quickestMs < Infinity || this.#isClockless) return;
+      this.#isClockless = true;
+      log.warn("The server does not tell its time: the clocks of all hubs must agree to a second");
+    });
+  }
+
+  /** Asks the database. Rejects with `unavailable` when it is closed or does not answer. */
+  async run<T>(work: (collections: Collections) => Promise<T>): Promise<T> {
+    if (this.#closing) throw new HubError("unavailable", "The store is closed");
+    this.#running++;
+    try {
+      return await work(this.collections);
+    } catch (cause) {
+      if (!(cause instanceof MongoError)) throw cause;
+      throw new HubError("unavailable", "The database does not answer", { cause });
+    } finally {
+      this.#running--;
+      if (this.#running === 0) this.#idle.resolve();
+    }
+  }
+
+  /** Waits for what is under way and closes. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#closing ??= this.#close();
+  }
+
+  async #close(): Promise<void> {
+    if (this.#running > 0) {
+      this.#idle = Promise.withResolvers();
+      await this.#idle.promise;
+    }
+    await this.#client.close();
+  }
+
+  /** Only what is missing is created: creating takes rights that reading and writing do not. */
+  async #createIndexes(): Promise<void> {
+    for (const name of new Set(INDEXES.map((index) => index.collection))) {
+      const collection = this.collections[name] as unknown as Collection<Document>;
+      const there = await existingIndexes(collection);
+      for (const { collection: of, keys, options = {} } of INDEXES) {
+        const indexName = options.name ?? Object.entries(keys).flat().join("_");
+        if (of === name && !there.has(indexName)) await collection.createIndex(keys, { ...options, name: indexName });
+      }
+    }
+  }
+
+  /** Documents without a tenant are not this program's, for example those of the prototype. Found by an index. */
+  async #lookForOthers(): Promise<void> {
+    const events: Collection<Document> = this.#database.collection("events");
+    if (await events.findOne({ tenant: null }, { projection: { _id: 1 } }) === null) return;
+    log.warn(
+      "The collection events has documents of another program, for example the prototype: they are left alone, and " +
+        "neither shown nor counted",
+    );
+  }
+}
+
+/**
+ * What counts as stored must be on the disks of a majority, and be read from there. A URL that says otherwise is
+ * overruled only where this is said of the database.
+ */
+const CONCERNS = {
+  writeConcern: new WriteConcern("majority", undefined, true),
+  readConcern: new ReadConcern("majority"),
+  readPreference: ReadPreference.primary,
+};
+
+function createClient(url: string): MongoClient {
+  return new MongoClient(url, {
+    ...CONCERNS,
+    appName: "event-hub",
+    // The driver would repeat a write whose outcome is unknown and answer for the repetition.
+    retryWrites: false,
+    socketTimeoutMS: MONGODB_SOCKET_TIMEOUT_MS,
+    useBigInt64: true,
+    ignoreUndefined: false,
+    ...unlessNamed(url, {
+      serverSelectionTimeoutMS: MONGODB_SELECTION_TIMEOUT_MS,
+      connectTimeoutMS: MONGODB_SELECTION_TIMEOUT_MS,
+      maxPoolSize: MONGODB_CONNECTIONS_MAX,
+    }),
+  });
+}
+
+/** Settings that a URL may have otherwise. */
+function unlessNamed(url: string, settings: Record<string, number>): Record<string, number> {
+  const isNamed = (name: string) => new RegExp(`[?&]${name}=`, "i").test(url);
+  return Object.fromEntries(Object.entries(settings).filter(([name]) => !isNamed(name)));
+}
+
+function hostsOf(client: MongoClient): string {
+  return client.options.srvHost ?? client.options.hosts.join(",");
+}
+
+async function serverVersion(database: Db): Promise<string> {
+  const { version, versionArray } = await database.command({ buildInfo: 1 });
+  const [major = 0, minor = 0] = Array.isArray(versionArray) ? versionArray.map(Number) : [];
+  if (major < VERSION_MIN[0] || (major === VERSION_MIN[0] && minor < VERSION_MIN[1])) {
+    throw new Error(`the server is MongoDB ${version}; it must be ${VERSION_MIN.join(".")} or newer`);
+  }
+  return String(version);
+}
+
+/** `hello` is newer than some servers that speak the protocol. */
+async function serverTime(database: Db): Promise<number | null> {
+  for (const command of ["hello", "isMaster"]) {
+    try {
+      const { localTime } = await database.command({ [command]: 1 });
+      if (localTime instanceof Date) return localTime.getTime();
+    } catch (error) {
+      if (!(error instanceof MongoError) || error.code !== COMMAND_NOT_FOUND) throw error;
+    }
+  }
+  return null;
+}
+
+const COMMAND_NOT_FOUND = 59;
+const NAMESPACE_NOT_FOUND = 26;
+
+async function existingIndexes(collection: Collection<Document>): Promise<Set<string>> {
+  try {
+    return new Set((await collection.listIndexes().toArray()).map(({ name }) => String(name)));
+  } catch (error) {
+    if (error instanceof MongoError && error.code === NAMESPACE_NOT_FOUND) return new Set();
+    throw error;
+  }
+}

@@ -1,0 +1,264 @@
+/**
+ * Counts events into cells by recomputing, without transactions. The steps, each of which anybody may repeat at any
+ * time, are those of docs/design.md: read the events that carry `pend`; recompute each slice they touch from its
+ * events, then each minute from its slices, then each hour from its minutes; only then clear `pend` of exactly those
+ * that were read before. An event that a scan missed still carries its `pend`, and its own pass sees everything.
+ */
+import type { Collection, Filter } from "mongodb";
+import {
+  MONGODB_COMMAND_DOCUMENTS,
+  MONGODB_REPLY_DOCUMENTS,
+  MONGODB_SETTLE_CELLS,
+  MONGODB_SETTLE_EVENTS,
+} from "../limits.ts";
+import type { Insertion, SettleSource } from "../publication.ts";
+import type { ChangedCell } from "../stream.ts";
+import { hourOf, minuteOf } from "../window.ts";
+import {
+  Cells,
+  type CellsDocument,
+  readCells,
+  replaceCells,
+  type Replacement,
+  type SliceDocument,
+} from "./mongodb_cells.ts";
+import { chunksOf, eachOf } from "./mongodb_batches.ts";
+import type { Collections, MongoConnection } from "./mongodb_connection.ts";
+import { countableOf, type EventDocument, hourKey, insertionOf, minuteKey } from "./mongodb_documents.ts";
+
+/** What a pass needs of an event that is not counted. */
+type Uncounted = Pick<
+  EventDocument,
+  "_id" | "tenant" | "event_type" | "timestamp" | "received_at" | "slice" | "pend" | "pub" | "erased"
+>;
+
+const UNCOUNTED = {
+  tenant: 1,
+  event_type: 1,
+  timestamp: 1,
+  received_at: 1,
+  slice: 1,
+  pend: 1,
+  pub: 1,
+  erased: 1,
+} as const;
+
+/** How a pass clears what it counted. */
+type Clearing =
+  /** They are known to be published, or nobody publishes. */
+  | "counted"
+  /** Whether they were published is not known. */
+  | "unpublished"
+  /** Not at all: somebody else will, who knows whether they were published. */
+  | "left";
+
+/** Counts what is not counted. */
+export class Settler implements SettleSource {
+  readonly #connection: MongoConnection;
+
+  constructor(connection: MongoConnection) {
+    this.#connection = connection;
+  }
+
+  settleThese(insertions: readonly Insertion[]): Promise<readonly ChangedCell[]> {
+    return this.#connection.run(async (collections) => {
+      const changed = new ChangedCells();
+      for (const part of chunksOf(insertions, MONGODB_SETTLE_EVENTS)) {
+        const found = await eachOf(chunksOf(part, MONGODB_COMMAND_DOCUMENTS), (chunk) =>
+          read(collections.events, {
+            _id: { $in: chunk.map(({ key }) => key) },
+            pend: { $in: chunk.map(({ pend }) => insertionOf(pend)) },
+          }));
+        const events = found.flat();
+        await pass(collections, events, "counted");
+        changed.add(events.filter(isSound));
+      }
+      return changed.cells;
+    });
+  }
+
+  sweep({ ageMs }: { ageMs: number }): Promise<{ settled: number; changed: readonly ChangedCell[] }> {
+    return this.#sweep({ ageMs, clearing: "unpublished" });
+  }
+
+  /** Counts everything and answers how many events were cleared as counted. */
+  async settleAll(): Promise<number> {
+    return (await this.#sweep({ ageMs: 0, clearing: "counted" })).settled;
+  }
+
+  /** Counts everything but clears nothing. Answers how many events were counted, some perhaps once more. */
+  async countAll(): Promise<number> {
+    return (await this.#sweep({ ageMs: 0, clearing: "left" })).settled;
+  }
+
+  #sweep(
+    { ageMs, clearing }: { ageMs: number; clearing: Clearing },
+  ): Promise<{ settled: number; changed: readonly ChangedCell[] }> {
+    return this.#connection.run(async (collections) => {
+      const changed = new ChangedCells();
+      let settled = 0;
+      // With an age, the clock decides; without, whatever is there, also of a process whose clock is ahead.
+      const until = ageMs > 0 ? new Date(this.#connection.now() - ageMs) : null;
+      for (let after: Uncounted | null = null;;) {
+        const events: Uncounted[] = await oldest(collections.events, { after, until });
+        settled += await pass(collections, events, clearing);
+        changed.add(events.filter(isSound));
+        if (events.length < MONGODB_SETTLE_EVENTS) return { settled, changed: changed.cells };
+        after = events.at(-1)!;
+      }
+    });
+  }
+}
+
+/** The cells that events change, each once. */
+class ChangedCells {
+  readonly #byKey = new Map<string, ChangedCell>();
+
+  add(events: readonly Uncounted[]): void {
+    for (const { tenant, timestamp, event_type: eventType } of events) {
+      const start = minuteOf(timestamp.getTime());
+      this.#byKey.set(`${tenant} ${start} ${eventType}`, { tenant, start, eventType });
+    }
+  }
+
+  get cells(): readonly ChangedCell[] {
+    return [...this.#byKey.values()];
+  }
+}
+
+/** A page of what is not counted, by (pub, pend): the order of an index that holds only those. */
+function oldest(
+  events: Collection<EventDocument>,
+  { after, until }: { after: Uncounted | null; until: Date | null },
+): Promise<Uncounted[]> {
+  const filter: Filter<EventDocument> = {
+    pend: { $exists: true },
+    ...((after ?? until) && { pub: { ...(after && { $gte: after.pub }), ...(until && { $lte: until }) } }),
+    ...(after && { $or: [{ pub: { $gt: after.pub } }, { pend: { $gt: after.pend! } }] }),
+  };
+  return events.find<Uncounted>(filter, { projection: UNCOUNTED })
+    .sort({ pub: 1, pend: 1 }).limit(MONGODB_SETTLE_EVENTS).batchSize(MONGODB_REPLY_DOCUMENTS).toArray();
+}
+
+function read(events: Collection<EventDocument>, filter: Filter<EventDocument>): Promise<Uncounted[]> {
+  return events.find<Uncounted>(filter, { projection: UNCOUNTED }).batchSize(MONGODB_REPLY_DOCUMENTS).toArray();
+}
+
+/** Recomputes everything that the events touch, then clears exactly these. Answers how many were cleared by this pass. */
+async function pass(
+  collections: Collections,
+  found: readonly Uncounted[],
+  clearing: Clearing,
+): Promise<number> {
+  const events = found.filter(isSound);
+  if (events.length === 0) return 0;
+  await recomputeSlices(collections, events);
+  const minutes = new Map<string, Span>();
+  const hours = new Map<string, Span>();
+  for (const { tenant, timestamp } of events) {
+    const time = timestamp.getTime();
+    const [minute, hour] = [minuteKey(tenant, time), hourKey(tenant, time)];
+    if (!minutes.has(minute)) minutes.set(minute, { key: minute, tenant, start: minuteOf(time) });
+    if (!hours.has(hour)) hours.set(hour, { key: hour, tenant, start: hourOf(time) });
+  }
+  await recomputeMinutes(collections, [...minutes.values()]);
+  await recomputeHours(collections, [...hours.values()]);
+  return await clear(collections.events, events, clearing);
+}
+
+/** Whether it is an event, and not what somebody made of one by hand. */
+function isSound({ tenant, event_type, timestamp, received_at, slice }: Uncounted): boolean {
+  return typeof tenant === "string" && typeof event_type === "string" && typeof slice === "string" &&
+    timestamp instanceof Date && received_at instanceof Date;
+}
+
+/** A minute or an hour of a tenant. */
+export interface Span {
+  /** `_id` of its cells. */
+  readonly key: string;
+  readonly tenant: string;
+  /** Its start, milliseconds. */
+  readonly start: number;
+}
+
+/** Slices from their events. */
+async function recomputeSlices({ events, slices }: Collections, touched: readonly Uncounted[]): Promise<void> {
+  const bySlice = new Map(touched.map((event) => [event.slice, event]));
+  await eachOf(chunksOf([...bySlice.values()], MONGODB_SETTLE_CELLS), async (chunk) => {
+    const counted = new Map(chunk.map(({ slice }) => [slice, new Cells()]));
+    const found = events.find({ slice: { $in: [...counted.keys()] } }, {
+      projection: { _id: 0, slice: 1, event_type: 1, amount: 1 },
+    }).batchSize(MONGODB_REPLY_DOCUMENTS);
+    for await (const event of found) {
+      const countable = countableOf(event);
+      if (countable !== null) counted.get(event.slice)!.add(countable.eventType, countable.amount);
+    }
+    const replacements = chunk.map((
+      { slice, tenant, timestamp, received_at: received },
+    ): Replacement<SliceDocument> => ({
+      key: slice,
+      fixed: {
+        tenant,
+        start: new Date(minuteOf(timestamp.getTime())),
+        minute: minuteKey(tenant, timestamp.getTime()),
+        received: new Date(Math.floor(received.getTime() / 1_000) * 1_000),
+      },
+      cells: counted.get(slice)!,
+    }));
+    await replaceCells(slices, replacements);
+  });
+}
+
+/** Minutes from their slices. */
+async function recomputeMinutes({ slices, rollups }: Collections, minutes: readonly Span[]): Promise<void> {
+  await eachOf(chunksOf(minutes, MONGODB_SETTLE_CELLS), async (chunk) => {
+    const counted = new Map(chunk.map(({ key }) => [key, new Cells()]));
+    const found = slices.find({ minute: { $in: [...counted.keys()] } }).batchSize(MONGODB_REPLY_DOCUMENTS);
+    for await (const slice of found) counted.get(slice.minute)!.merge(readCells(slice));
+    await replaceCells(rollups, chunk.map((span) => replacementOf(span, counted.get(span.key)!)));
+  });
+}
+
+/** Hours from their minutes. */
+async function recomputeHours({ rollups }: Collections, hours: readonly Span[]): Promise<void> {
+  await eachOf(hours, async (span) => {
+    const cells = new Cells();
+    for await (const minute of rollups.find(minutesOf(span)).batchSize(MONGODB_REPLY_DOCUMENTS)) {
+      cells.merge(readCells(minute));
+    }
+    await replaceCells(rollups, [replacementOf(span, cells)]);
+  });
+}
+
+/** The filter of the minutes of an hour: their keys begin alike. */
+export function minutesOf({ tenant, start }: Span): Filter<CellsDocument> {
+  const first = minuteKey(tenant, start);
+  return { _id: { $gte: first, $lt: `${first.slice(0, -2)};` } };
+}
+
+/** A new state of the cells of a span. */
+export function replacementOf({ key, tenant, start }: Span, cells: Cells): Replacement<CellsDocument> {
+  return { key, fixed: { tenant, start: new Date(start) }, cells };
+}
+
+async function clear(
+  events: Collection<EventDocument>,
+  counted: readonly Uncounted[],
+  clearing: Clearing,
+): Promise<number> {
+  if (clearing === "left") return counted.length;
+  const cleared = await eachOf(chunksOf(counted, MONGODB_COMMAND_DOCUMENTS), async (chunk) => {
+    let cleared = 0;
+    // Nobody hands out what was erased, so it must not wait for that.
+    for (const [erased, part] of Map.groupBy(chunk, (event) => event.erased === true)) {
+      const mark = clearing === "unpublished" && !erased;
+      const { modifiedCount } = await events.updateMany(
+        { _id: { $in: part.map(({ _id }) => _id) }, pend: { $in: part.map(({ pend }) => pend!) } },
+        { $unset: { pend: "" }, ...(mark && { $set: { unpub: true as const } }) },
+      );
+      cleared += modifiedCount;
+    }
+    return cleared;
+  });
+  return cleared.reduce((sum, count) => sum + count, 0);
+}

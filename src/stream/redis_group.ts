@@ -1,0 +1,243 @@
+/**
+ * Work from a stream by a consumer group: each entry is given to a handler until one acknowledged it. At the start, and
+ * after anything that went wrong, a consumer first reads what it was given and did not acknowledge; what dead consumers
+ * left is taken over. A group that is gone, an empty server and a server that hangs are waited out.
+ */
+import { getLogger } from "@logtape/logtape";
+import {
+  CLAIM_ENTRIES,
+  CLAIM_EVERY_MS,
+  CLAIM_IDLE_MS,
+  REDIS_BLOCK_MS,
+  REDIS_COMMAND_MS,
+  REDIS_RETRY_MS,
+} from "../limits.ts";
+import { nextDelay, type SupervisedWorker, wait } from "../worker.ts";
+import { RedisConnection, RedisRefusal, type Reply } from "./redis_connection.ts";
+import { type RawEntry, toEntries } from "./redis_entry.ts";
+import { RedisKeys, Script } from "./redis_scripts.ts";
+import { Hold, keepSlot, type Slot, takeSlot } from "./redis_slot.ts";
+
+const log = getLogger(["eventhub", "redis"]);
+
+/**
+ * Handles entries and answers which of them are done, by id; they are acknowledged. The others stay, and are given again
+ * after a pause, as are all when it rejects.
+ */
+export type GroupHandler = (entries: readonly RawEntry[], connection: RedisConnection) => Promise<readonly string[]>;
+
+/** What a group works on. */
+export interface GroupOptions {
+  readonly url: string;
+  readonly prefix?: string;
+  /** Key of the stream. */
+  readonly stream: (keys: RedisKeys) => string;
+  readonly group: string;
+  /** Entries given to the handler at once. */
+  readonly entriesMax: number;
+  /** Whether what is done leaves the stream, in the same moment as it is acknowledged. */
+  readonly deletesDone?: boolean;
+  /** Least time from the beginning of a pass to that of the next, milliseconds. */
+  readonly passMs?: number;
+  /** An entry that was not acknowledged for so long may be taken over, milliseconds; and how often it is looked for. */
+  readonly claimIdleMs?: number;
+  readonly claimEveryMs?: number;
+  readonly blockMs?: number;
+  readonly timeoutMs?: number;
+}
+
+/** The connections and the name of one run. */
+interface Session {
+  /** For blocking reads, and for nothing else. */
+  readonly reader: RedisConnection;
+  readonly connection: RedisConnection;
+  readonly slot: Slot;
+  readonly signal: AbortSignal;
+}
+
+/** One consumer of a group. */
+export class GroupWorker implements SupervisedWorker {
+  readonly name: string;
+  readonly #options: GroupOptions;
+  readonly #keys: RedisKeys;
+  readonly #stream: string;
+  readonly #handler: GroupHandler;
+  #failures = 0;
+  #passAt = 0;
+  #claimAt = -Infinity;
+  #lost = 0;
+
+  constructor(options: GroupOptions, handler: GroupHandler) {
+    this.name = `redis ${options.group}`;
+    this.#options = options;
+    this.#keys = new RedisKeys(options.prefix ?? "events");
+    this.#stream = options.stream(this.#keys);
+    this.#handler = handler;
+  }
+
+  /** Entries that were trimmed before they were acknowledged, since the start: an alarm. */
+  get lost(): number {
+    return this.#lost;
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { url, group, blockMs = REDIS_BLOCK_MS, timeoutMs = REDIS_COMMAND_MS } = this.#options;
+    await using connection = new RedisConnection(url, { name: `eventhub-${group}`, timeoutMs, signal });
+    const reading = { name: `eventhub-${group}-reader`, timeoutMs: blockMs + timeoutMs, signal };
+    await using reader = new RedisConnection(url, reading);
+    const hold = new Hold(connection);
+    while (!signal.aborted) {
+      try {
+        const slot = await takeSlot(hold, { keys: this.#keys, group });
+        await this.#hold(hold, { reader, connection, slot, signal });
+      } catch (cause) {
+        if (signal.aborted) return;
+        await this.#pause(cause, signal);
+      }
+    }
+  }
+
+  /** Works under a name for as long as it is held. */
+  async #hold(hold: Hold, session: Session): Promise<void> {
+    const ended = new AbortController();
+    const signal = AbortSignal.any([session.signal, ended.signal]);
+    // Without Redis the name cannot be renewed, but nothing can be read either: reading finds out by itself.
+    const keeping = keepSlot(hold, { slot: session.slot, signal })
+      .catch((cause) => this.#note(cause))
+      .finally(() => ended.abort());
+    try {
+      await this.#follow({ ...session, signal });
+    } finally {
+      ended.abort();
+      await keeping;
+      if (!session.connection.closed) await hold.release(session.slot.key).catch((cause) => this.#note(cause));
+    }
+  }
+
+  async #follow(session: Session): Promise<void> {
+    await this.#createGroup(session.connection);
+    await this.#takeOwn(session);
+    const { blockMs = REDIS_BLOCK_MS, passMs = 0, claimEveryMs = CLAIM_EVERY_MS } = this.#options;
+    while (!session.signal.aborted) {
+      if (performance.now() - this.#claimAt >= claimEveryMs) await this.#takeOver(session);
+      await wait(Math.max(0, this.#passAt + passMs - performance.now()), session.signal);
+      if (session.signal.aborted) return;
+      const entries = await this.#read(session, ">", blockMs);
+      if (!await this.#pass(entries, session)) await this.#takeOwn(session);
+    }
+  }
+
+  /** Everything this consumer was given and did not acknowledge, until nothing of it is left. */
+  async #takeOwn(session: Session): Promise<void> {
+    while (!session.signal.aborted) {
+      let isDone = true;
+      for (let after = "0"; !session.signal.aborted;) {
+        const entries = await this.#read(session, after, null);
+        const last = entries.at(-1);
+        if (last === undefined) break;
+        after = last.id;
+        if (!await this.#pass(entries, session)) isDone = false;
+      }
+      if (isDone) return;
+      await this.#pause(null, session.signal);
+    }
+  }
+
+  /** What other consumers were given and left lying. */
+  async #takeOver(session: Session): Promise<void> {
+    this.#claimAt = performance.now();
+    const { group, claimIdleMs = CLAIM_IDLE_MS } = this.#options;
+    for (let start = "0-0"; !session.signal.aborted;) {
+      const claim = [this.#stream, group, session.slot.consumer, claimIdleMs, start, "COUNT", CLAIM_ENTRIES];
+      const [next, entries, gone] = await session.connection.send("XAUTOCLAIM", ...claim) as readonly Reply[];
+      await this.#reportGone((gone ?? []) as readonly string[], session.connection);
+      if (!await this.#pass(toEntries(entries), session)) return await this.#takeOwn(session);
+      start = String(next);
+      if (start === "0-0") return;
+    }
+  }
+
+  /** Gives entries to the handler; `false` when some of them stay. */
+  async #pass(entries: readonly RawEntry[], { connection }: Session): Promise<boolean> {
+    if (entries.length === 0) return true;
+    this.#passAt = performance.now();
+    const there = entries.filter(({ fields }) => fields !== null);
+    await this.#reportGone(entries.filter(({ fields }) => fields === null).map(({ id }) => id), connection);
+    if (there.length === 0) return true;
+    const done = await this.#handler(there, connection);
+    await this.#acknowledge(done, connection);
+    if (done.length < there.length) return false;
+    this.#failures = 0;
+    return true;
+  }
+
+  async #acknowledge(ids: readonly string[], connection: RedisConnection): Promise<void> {
+    const { group, deletesDone = false } = this.#options;
+    for (let i = 0; i < ids.length; i += ACKNOWLEDGED_AT_ONCE) {
+      const part = ids.slice(i, i + ACKNOWLEDGED_AT_ONCE);
+      if (!deletesDone) await connection.ask("XACK", this.#stream, group, ...part);
+      else await FINISH.run(connection, { keys: [this.#stream], args: [group, ...part], repeatable: true });
+    }
+  }
+
+  /** Entries whose message is gone will never come again. */
+  async #reportGone(ids: readonly string[], connection: RedisConnection): Promise<void> {
+    if (ids.length === 0) return;
+    this.#lost += ids.length;
+    log.error("{count} entries of {stream} were deleted before group {group} was done with them", {
+      count: ids.length,
+      stream: this.#stream,
+      group: this.#options.group,
+    });
+    await this.#acknowledge(ids, connection);
+  }
+
+  async #read({ reader, slot }: Session, after: string, blockMs: number | null): Promise<readonly RawEntry[]> {
+    const { group, entriesMax } = this.#options;
+    const block = blockMs === null ? [] : ["BLOCK", blockMs];
+    const command = ["GROUP", group, slot.consumer, "COUNT", entriesMax, ...block, "STREAMS", this.#stream, after];
+    const reply = await reader.send("XREADGROUP", ...command) as readonly (readonly Reply[])[] | null;
+    return toEntries(reply?.[0]?.[1]);
+  }
+
+  async #createGroup(connection: RedisConnection): Promise<void> {
+    try {
+      await connection.ask("XGROUP", "CREATE", this.#stream, this.#options.group, "0", "MKSTREAM");
+    } catch (error) {
+      if (!(error instanceof RedisRefusal && error.is("BUSYGROUP"))) throw error;
+    }
+  }
+
+  /** Waits longer with each failure in a row; a group that is gone is made again at once. */
+  async #pause(cause: unknown, signal: AbortSignal): Promise<void> {
+    if (cause instanceof RedisRefusal && (cause.is("NOGROUP") || cause.is("UNBLOCKED"))) {
+      log.warn("Group {group} of {stream} is gone and is made anew", {
+        group: this.#options.group,
+        stream: this.#stream,
+      });
+      await wait(REDIS_RETRY_MS, signal);
+      return;
+    }
+    this.#failures += 1;
+    if (cause !== null) this.#note(cause);
+    await wait(Math.min(nextDelay(this.#failures), PAUSE_LONGEST), signal);
+  }
+
+  #note(cause: unknown): void {
+    if (this.#failures > 1) return;
+    log.warn("Group {group} cannot go on; it is tried again", { group: this.#options.group, cause });
+  }
+}
+
+/** Lua unpacks a few thousand arguments at most. */
+const ACKNOWLEDGED_AT_ONCE = 1_000;
+
+/** KEYS stream; ARGV group, ids. Acknowledged first and deleted later, an entry could stay for ever. */
+const FINISH = new Script(`
+local ids = {unpack(ARGV, 2)}
+redis.call('XACK', KEYS[1], ARGV[1], unpack(ids))
+return redis.call('XDEL', KEYS[1], unpack(ids))
+`);
+
+/** Redis and the store come back within seconds more often than not. */
+const PAUSE_LONGEST = 5_000;

@@ -1,0 +1,150 @@
+/** Processes of single roles on one MongoDB and one Redis: together they are one hub. */
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { startHub } from "./harness.ts";
+import { distributedLacking, openServers } from "./services/distributed.ts";
+import { TcpProxy } from "./services/proxy.ts";
+import type { HubProcess } from "./soak/process.ts";
+import { readSse } from "./soak/sse.ts";
+import { until } from "./stream/redis_hub.ts";
+import type { SentEvent } from "./transport/clients.ts";
+import { lacking, PROCESS_NEEDS } from "./transport/served.ts";
+
+const missing = lacking(PROCESS_NEEDS) ?? distributedLacking();
+
+function test(name: string, fn: () => Promise<void>): void {
+  Deno.test({ name: `app: ${name}${missing && ` (${missing})`}`, ignore: missing !== "", fn });
+}
+
+function sale(id: string): SentEvent {
+  return { id, userId: "ann", eventType: "purchase", amount: "1.5" };
+}
+
+async function publish({ grpcAddress }: HubProcess, ids: readonly string[]): Promise<void> {
+  const { grpcClient } = await import("./transport/clients_grpc.ts");
+  await using client = grpcClient(grpcAddress);
+  assertEquals((await client.publishBatch(ids.map(sale))).accepted, ids.length);
+}
+
+async function counted({ httpUrl }: HubProcess): Promise<number> {
+  const { rows } = await (await fetch(`${httpUrl}/aggregates?window=1h`)).json() as { rows: { count: number }[] };
+  return rows.reduce((sum, { count }) => sum + count, 0);
+}
+
+/** What every process serves, and that one without role `http` serves nothing else. */
+async function assertServesOperationsOnly({ httpUrl }: HubProcess): Promise<void> {
+  for (const path of ["/livez", "/readyz?verbose", "/version", "/metrics"]) {
+    const response = await fetch(httpUrl + path);
+    assertEquals(response.status, 200, `${path}: ${await response.text()}`);
+  }
+  for (const path of ["/", "/events", "/graphql", "/docs", "/aggregates"]) {
+    const response = await fetch(httpUrl + path);
+    assertEquals(response.headers.get("content-type"), "application/problem+json");
+    const { status, code } = await response.json();
+    assertEquals([response.status, status, code], [404, 404, "not_found"], path);
+  }
+}
+
+test("three processes are one hub: sent over gRPC, seen over SSE, counted; another counts on when one is killed", async () => {
+  await using servers = await openServers();
+  const start = (roles: string) => startHub({ env: { ...servers.env, EVENTHUB_ROLES: roles } });
+  const [http, grpc, rollup] = await Promise.all([start("http"), start("grpc"), start("rollup")]);
+  try {
+    await assertServesOperationsOnly(grpc);
+    await assertServesOperationsOnly(rollup);
+    const live = readSse((await fetch(`${http.httpUrl}/events/stream`)).body!);
+    await live.next();
+    await publish(grpc, ["a"]);
+    const { value, done } = await live.next();
+    assert(!done);
+    assertEquals([value.event, JSON.parse(value.data).id], ["event", "a"]);
+    await until("the event is counted", async () => await counted(http) === 1);
+
+    await using second = await start("rollup");
+    await publish(grpc, ["b", "c"]);
+    assertEquals((await rollup.kill()).signal, "SIGKILL");
+    await publish(grpc, ["d", "e", "a-1"]);
+    await until("all are counted", async () => await counted(http) === 6);
+    await servers.settled();
+
+    const exit = http.stop();
+    const seen: string[] = [];
+    for await (const { event, data } of live) seen.push(event === "event" ? JSON.parse(data).id : event);
+    assertEquals(seen.filter((one) => one !== "message").toSorted(), ["a-1", "b", "c", "d", "e", "end"]);
+    for (const ended of [exit, grpc.stop(), second.stop()]) assertEquals((await ended).code, 0);
+  } finally {
+    for (const hub of [http, grpc, rollup]) await hub.kill();
+  }
+});
+
+test("events come in by a Redis Stream; what cannot be taken is a dead letter", async () => {
+  await using servers = await openServers();
+  await using hub = await startHub({ env: servers.env });
+  const { redis } = servers;
+  const add = (...fields: string[]) => redis.send("XADD", `${redis.prefix}:in`, "*", ...fields);
+  await add("id", "in-1", "user_id", "ann", "event_type", "purchase", "amount", "2.5");
+  await add("payload", JSON.stringify({ id: "in-2", user_id: "bob", event_type: "refund", amount: 1 }));
+  await add("id", "in-3", "user_id", "ann", "event_type", "purchase", "amount", "much");
+  await until("the stream is empty", async () => await redis.send("XLEN", `${redis.prefix}:in`) === 0);
+  for (const id of ["in-1", "in-2"]) assertEquals((await (await fetch(`${hub.httpUrl}/events/${id}`)).json()).id, id);
+  assertEquals(await servers.count("dead_letters"), 1);
+  assertEquals((await hub.stop()).code, 0);
+});
+
+test("a server that is not there is named at the start, and its password is not", async () => {
+  await using servers = await openServers();
+  const url = "mongodb://user:secret@127.0.0.1:9/hub?serverSelectionTimeoutMS=200";
+  const failed = await startHub({ env: { ...servers.env, EVENTHUB_STORE_URL: url } }).catch(String);
+  assertMatch(String(failed), /Cannot open mongodb:[^]*EVENTHUB_STORE_URL/);
+  assert(!String(failed).includes("secret"));
+});
+
+/** A hub whose ways to both servers can be broken. */
+async function withProxies(
+  run: (hub: HubProcess, ways: { mongo: TcpProxy; redis: TcpProxy }) => Promise<void>,
+): Promise<void> {
+  await using servers = await openServers();
+  const url = (name: string) => new URL(servers.env[name]!);
+  const [store, stream] = [url("EVENTHUB_STORE_URL"), url("EVENTHUB_STREAM_URL")];
+  await using mongo = TcpProxy.to(Number(store.port || 27017));
+  await using redis = TcpProxy.to(Number(stream.port || 6379));
+  store.host = `127.0.0.1:${mongo.port}`;
+  stream.host = `127.0.0.1:${redis.port}`;
+  const env = { ...servers.env, EVENTHUB_STORE_URL: store.href, EVENTHUB_STREAM_URL: stream.href };
+  await using hub = await startHub({ env });
+  await run(hub, { mongo, redis });
+}
+
+async function post({ httpUrl }: HubProcess, id: string): Promise<number> {
+  const response = await fetch(`${httpUrl}/events`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ id, user_id: "ann", event_type: "purchase", amount: 1 }),
+  });
+  await response.body?.cancel();
+  return response.status;
+}
+
+async function ready({ httpUrl }: HubProcess): Promise<{ status: number; stream: boolean }> {
+  const response = await fetch(`${httpUrl}/readyz?verbose`);
+  const { checks } = await response.json() as { checks: Record<string, { ok: boolean }> };
+  return { status: response.status, stream: checks.stream!.ok };
+}
+
+test("while Redis hangs events are stored, and the end is orderly", () =>
+  withProxies(async (hub, { redis }) => {
+    assertEquals([await post(hub, "before"), await ready(hub)], [200, { status: 200, stream: true }]);
+    redis.freeze();
+    assertEquals([await post(hub, "after"), await ready(hub)], [200, { status: 200, stream: false }]);
+    assertEquals((await fetch(`${hub.httpUrl}/events/after`).then((response) => response.json())).id, "after");
+    assertEquals((await hub.stop()).code, 0);
+  }));
+
+test("while MongoDB is away nothing is said to be stored, and the end is orderly", () =>
+  withProxies(async (hub, { mongo }) => {
+    assertEquals(await post(hub, "before"), 200);
+    mongo.freeze();
+    mongo.cut();
+    assertEquals(await post(hub, "after"), 503);
+    assertEquals((await ready(hub)).status, 503);
+    assertEquals((await hub.stop()).code, 0);
+  }));

@@ -1,0 +1,54 @@
+/** MongoDB and Redis for real processes of the distributed profile, with a database and a prefix of their own. */
+import { mongo, mongoLacking, mongoUrl, newDatabaseName } from "./mongo.ts";
+import { openTestRedis, redisMissing, type TestRedis } from "./redis.ts";
+
+/** The reason to skip, as a test's name tells it; empty when both are there. Throws where one is required. */
+export function distributedLacking(): string {
+  return [mongoLacking(), redisMissing ?? ""].filter((reason) => reason !== "").join("; ");
+}
+
+/** What it is that speaks MongoDB's protocol here. */
+export const mongoKind: string = mongo.url === undefined || mongo.isReal
+  ? "MongoDB"
+  : "a server that speaks MongoDB's protocol";
+
+/** Two empty servers. */
+export interface TestServers extends AsyncDisposable {
+  /** Settings of a hub on them. */
+  readonly env: Record<string, string>;
+  readonly redis: TestRedis;
+  /** How many documents of a collection match. */
+  count(collection: string, filter?: Record<string, unknown>): Promise<number>;
+  /** Resolves when every event is counted. */
+  settled(): Promise<void>;
+}
+
+/** Opens both. */
+export async function openServers(): Promise<TestServers> {
+  const { MongoClient } = await import("mongodb");
+  const redis = await openTestRedis();
+  const url = mongoUrl(newDatabaseName());
+  const client = new MongoClient(url);
+  const count = (collection: string, filter = {}) => client.db().collection(collection).countDocuments(filter);
+  return {
+    env: { EVENTHUB_STORE_URL: url, EVENTHUB_STREAM_URL: redis.url, EVENTHUB_STREAM_PREFIX: redis.prefix },
+    redis,
+    count,
+    settled: async () => {
+      const deadline = performance.now() + SETTLED_MS;
+      while (await count("events", { pend: { $exists: true } }) > 0) {
+        if (performance.now() > deadline) throw new Error(`Events are not counted after ${SETTLED_MS} ms`);
+        await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+      }
+    },
+    [Symbol.asyncDispose]: async () => {
+      await client.db().dropDatabase();
+      await client.close();
+      await redis[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** The sweep comes after 10 s at the latest; a busy machine takes longer. */
+const SETTLED_MS = 30_000;
+const LOOK_MS = 20;

@@ -1,0 +1,172 @@
+/** Consumer groups on a real Redis: nothing given to a consumer that dies is lost, and a group that is gone comes again. */
+import { assertEquals } from "@std/assert";
+import { addCells } from "../../src/stream/redis_cells.ts";
+import { RedisConnection } from "../../src/stream/redis_connection.ts";
+import { GroupWorker } from "../../src/stream/redis_group.ts";
+import { rollupWorker } from "../../src/stream/redis_rollup.ts";
+import { RedisStream } from "../../src/stream/redis.ts";
+import { SweepWorker } from "../../src/stream/redis_sweep.ts";
+import { RedisKeys } from "../../src/stream/redis_scripts.ts";
+import { events, TENANT } from "../storage/conformance/events.ts";
+import { FakeStore } from "./publication_fake.ts";
+import { QUICK, QUICK_GROUP, running } from "./redis.ts";
+import { openParts, redisTest, until, whenCounted } from "./redis_hub.ts";
+
+const GROUP = ["events", "rollup"] as const;
+
+redisTest("a group that is destroyed is made again from the start, and counts nothing twice", async (server) => {
+  await using parts = await openParts(server.url, { ageMs: 60_000 });
+  const { source } = parts;
+  for (let round = 0; round < 4; round++) {
+    await source.append(events(50));
+    await whenCounted(source);
+    if (round % 2 === 0) await server.send("XGROUP", "DESTROY", ...GROUP);
+    else await server.send("DEL", "events");
+  }
+  await source.append(events(50));
+  await whenCounted(source);
+});
+
+redisTest("what a dead consumer was given is taken over, and its name is removed", async (server) => {
+  const source = new FakeStore();
+  await server.send("XGROUP", "CREATE", ...GROUP, "0", "MKSTREAM");
+  {
+    await using stream = await RedisStream.open({ url: server.url, source, ...QUICK });
+    await source.append(events(30));
+    await stream.whenPublished();
+  }
+  await server.send("SET", "events:slot:rollup:1", "somebody", "PX", 100_000);
+  await server.send("XREADGROUP", "GROUP", "rollup", "hub-1", "COUNT", 20, "STREAMS", "events", ">");
+  await using _parts = await openParts(server.url, { source, ageMs: 60_000 });
+  await whenCounted(source);
+  assertEquals(await server.send("EXISTS", "events:slot:rollup:2"), 1);
+  await server.send("DEL", "events:slot:rollup:1");
+  await until("hub-1 is gone", async () => {
+    const consumers = await server.send("XINFO", "CONSUMERS", ...GROUP) as readonly string[][];
+    return consumers.every((consumer) => consumer[1] !== "hub-1");
+  });
+  assertEquals((await server.send("XPENDING", ...GROUP) as readonly number[])[0], 0);
+});
+
+redisTest(
+  "own entries come first, what the handler keeps comes again, and trimmed entries are an alarm",
+  async (server) => {
+    const ids: string[] = [];
+    for (let i = 0; i < 6; i++) ids.push(String(await server.send("XADD", "own", "*", "a", i)));
+    await server.send("XGROUP", "CREATE", "own", "g", "0");
+    await server.send("XREADGROUP", "GROUP", "g", "hub-1", "COUNT", 2, "STREAMS", "own", ">");
+    await server.send("XREADGROUP", "GROUP", "g", "dead", "COUNT", 2, "STREAMS", "own", ">");
+    await server.send("XDEL", "own", ids[0]!, ids[2]!);
+    const given: string[] = [];
+    const group = {
+      url: server.url,
+      group: "g",
+      stream: () => "own",
+      entriesMax: 10,
+      claimIdleMs: 20,
+      claimEveryMs: 20,
+    };
+    const worker = new GroupWorker({ ...group, blockMs: 50 }, (entries) => {
+      given.push(...entries.map(({ id }) => id));
+      // The last one is kept twice.
+      const isKept = given.filter((id) => id === ids[5]).length <= 2;
+      return Promise.resolve(entries.map(({ id }) => id).filter((id) => id !== ids[5] || !isKept));
+    });
+    await using _running = running(worker);
+    await until("all are acknowledged", async () => {
+      const [pending] = await server.send("XPENDING", "own", "g") as readonly number[];
+      return pending === 0 && given.includes(ids[5]!);
+    });
+    assertEquals(given[0], ids[1], "its own did not come first");
+    assertEquals(new Set(given), new Set([ids[1], ids[3], ids[4], ids[5]]));
+    assertEquals(given.filter((id) => id === ids[5]).length, 3);
+    assertEquals(worker.lost, 2);
+  },
+);
+
+redisTest("two workers share the work under names of their own, and a name is free again", async (server) => {
+  const names = async () => Number(await server.send("EXISTS", "events:slot:rollup:1", "events:slot:rollup:2"));
+  await using parts = await openParts(server.url, { ageMs: 60_000 });
+  const { source } = parts;
+  {
+    await using _second = running(rollupWorker({ url: server.url, source, blockMs: 50, passMs: 10 }));
+    await until("both have a name", async () => await names() === 2);
+    for (let i = 0; i < 20; i++) await source.append(events(20));
+    await whenCounted(source);
+  }
+  await until("a name is free", async () => await names() === 1);
+});
+
+redisTest("while the group lags, what was swept is not published again; what the stream lost is", async (server) => {
+  const source = new FakeStore();
+  await server.send("XGROUP", "CREATE", ...GROUP, "0", "MKSTREAM");
+  await using stream = await RedisStream.open({ url: server.url, source, ...QUICK });
+  await source.append(events(30));
+  await stream.whenPublished();
+  const sweep = { url: server.url, source, everyMs: 20, ageMs: 0 };
+  const all = () => [...source.documents.values()];
+  {
+    await using _sweeping = running(new SweepWorker(sweep));
+    await until("everything is swept", () => all().every(({ pending, unpub }) => !pending && unpub));
+    await server.send("XADD", "events", "*", "not", "ours");
+  }
+  {
+    await using _rollup = running(rollupWorker({ url: server.url, source, ageMs: 0, ...QUICK_GROUP }));
+    await whenCounted(source);
+  }
+  assertEquals(await server.send("XLEN", "events"), 31);
+  await server.flushAll();
+  const lost = events(5);
+  await source.append(lost);
+  await stream.whenPublished();
+  await server.send("DEL", "events");
+  await using _sweeping = running(new SweepWorker(sweep));
+  await whenCounted(source);
+  assertEquals(await server.send("XLEN", "events"), 5);
+});
+
+redisTest("what retention has purged leaves the stream", async (server) => {
+  await server.send("XADD", "events", "1000-0", "an", "old one");
+  await using parts = await openParts(server.url, { ageMs: 60_000 });
+  const { source, stream } = parts;
+  const kept = events(5);
+  await source.append([...events(5, () => ({ receivedAt: 1, timestamp: 1 })), ...kept]);
+  await stream.whenPublished();
+  await source.purge(2);
+  await until("the old entry is gone", async () => await server.send("XLEN", "events") === 10);
+});
+
+redisTest("entries that name nothing the store knows are acknowledged", async (server) => {
+  await using parts = await openParts(server.url, { ageMs: 60_000 });
+  await parts.source.append(events(3));
+  await whenCounted(parts.source);
+  const fields = ["event_id", "x", "user_id", "u", "event_type", "purchase", "amount", "1"];
+  const time = "2026-01-15T12:00:00.000Z";
+  const rest = ["tenant", TENANT, "received_at", time, "source", "rest", "pend", "f".repeat(24), "pub", Date.now()];
+  await server.send("XADD", "events", "*", ...fields, "timestamp", time, ...rest);
+  await until("everything is acknowledged", async () => {
+    const [pending] = await server.send("XPENDING", ...GROUP) as readonly number[];
+    const [group] = await server.send("XINFO", "GROUPS", "events") as readonly (string | number)[][];
+    return pending === 0 && group!.at(-1) === 0;
+  });
+});
+
+redisTest("changed cells reach who watches, and a gap tells to read everything anew", async (server) => {
+  await using parts = await openParts(server.url);
+  const { stream } = parts;
+  let missed = 0;
+  const named = Promise.withResolvers<void>();
+  const unwatch = stream.watchCells((cells) => cells === "all" ? missed += 1 : named.resolve());
+  await using connection = new RedisConnection(server.url, { name: "test" });
+  const cells = [{ tenant: TENANT, start: 0, eventType: "purchase" }];
+  await server.send("XADD", "events:cells", "*", "cells", "not JSON");
+  await addCells(connection, { keys: new RedisKeys("events"), cells });
+  await named.promise;
+  assertEquals(missed, 0);
+  await server.cut();
+  await until("the cut is told", () => missed > 0);
+  const told = missed;
+  await server.flushAll();
+  await until("the loss is told", () => missed > told);
+  unwatch();
+});
