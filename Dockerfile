@@ -46,4 +46,4 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --start-interval=1s --retries=3 \
   CMD ["deno", "run", "--no-prompt", "--cached-only", "--ignore-env", "--allow-env=EVENTHUB_HTTP_PORT,PORT", "--allow-net=127.0.0.1", "src/cli/health_check.ts"]
 # Deno itself is process 1 and gets the signals: no shell, no task runner. The permissions are those of `deno task start`.
-ENTRYPOINT ["deno", "run", "--cached-only", "--no-prompt", "--ignore-env", "--allow-env=NODE_ENV,EVENTHUB_*,PORT", "--allow-net", "--allow-read=/data,./src", "--allow-write=/data", "main.ts"]
+ENTRYPOINT ["deno", "run", "--cached-only", "--v8-flags=--heap-growing-percent=20,--max-semi-space-size=8", "--no-prompt", "--ignore-env", "--allow-env=NODE_ENV,EVENTHUB_*,PORT", "--allow-net", "--allow-read=/data,./src", "--allow-write=/data", "main.ts"]

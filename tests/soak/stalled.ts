@@ -27,6 +27,8 @@ export interface StalledOptions {
   /** Time the stalled ones stay connected. */
   readonly seconds: number;
   readonly eventsPerSecond: number;
+  /** Events stored at full speed first: page caches and heaps grow to their usual size, which is not to be measured. */
+  readonly warmUpEvents: number;
   /** Load before they connect, after which memory is first looked at. */
   readonly warmUpSeconds: number;
   /** Whether all must be released within the time; too short a run cannot fill their sockets. */
@@ -39,6 +41,7 @@ const RSS_GROWTH_MAX_MIB = 150;
 /** Events read behind the last cursor of each stalled subscriber. */
 const RESUMED_EVENTS = 50;
 const RESUMES_AT_ONCE = 8;
+const WARM_UP_BATCH_EVENTS = 1_000;
 const LIVE_SUBSCRIBERS = "eventhub_live_subscribers";
 const MIB = 2 ** 20;
 const STALLED_CLIENT = ["run", "-A", new URL("stalled_client.ts", import.meta.url).pathname];
@@ -67,6 +70,7 @@ class StalledRun {
   }
 
   async run(): Promise<Report> {
+    await this.#warmUp();
     const start = await streamHead(this.#hub.httpUrl);
     const healthy = FOLLOW_PROTOCOLS.flatMap((protocol) =>
       Array.from({ length: this.#options.healthy }, (_, number) => this.#follow(protocol, { number, after: start }))
@@ -93,6 +97,16 @@ class StalledRun {
     await this.#checkStalled(subscribers, healthy[0]!.ids);
     for (const one of healthy) await one.cut();
     return this.#report(rssBefore, subscribers);
+  }
+
+  async #warmUp(): Promise<void> {
+    const sender = ndjsonSender(this.#hub.httpUrl, WARM_UP_BATCH_EVENTS);
+    for (let sent = 0; sent < this.#options.warmUpEvents; sent += WARM_UP_BATCH_EVENTS) {
+      await sender.send(Array.from({ length: WARM_UP_BATCH_EVENTS }, (_, index) => {
+        return typicalEvent(sent + index, { prefix: "warm" });
+      }));
+    }
+    sender.close();
   }
 
   #follow(protocol: FollowProtocol, options: { number: number; after: string }): Subscriber {
@@ -215,6 +229,7 @@ if (import.meta.main) {
     healthy: 2,
     seconds: 120,
     rate: 500,
+    "warm-up-events": 300_000,
     "warm-up-seconds": 10,
     "p99-ms": 200,
   });
@@ -224,6 +239,7 @@ if (import.meta.main) {
       healthy: flags.healthy,
       seconds: flags.seconds,
       eventsPerSecond: flags.rate,
+      warmUpEvents: flags["warm-up-events"],
       warmUpSeconds: flags["warm-up-seconds"],
       mustRelease: true,
       healthyP99MaxMs: flags["p99-ms"],

@@ -8,6 +8,7 @@ soakCase("subscribers that do not read harm nobody, and can go on", {
       healthy: 1,
       seconds: 4,
       eventsPerSecond: 200,
+      warmUpEvents: 0,
       warmUpSeconds: 1,
       mustRelease: false,
       // The machine of a test may be busy with others.
