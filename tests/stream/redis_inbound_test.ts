@@ -122,9 +122,10 @@ redisTest("inbound entries wait while the store is away, and none becomes a dead
   };
   await using parts = open(server, test);
   for (let i = 0; i < 10; i++) await server.send("XADD", IN, "*", "id", `e-${i}`, ...FIELDS);
+  // The worker backs off with what it had read by then; the others wait in the stream.
   await until(
-    "they were tried",
-    async () => (await server.send("XPENDING", IN, "ingest") as readonly number[])[0] === 10,
+    "some were tried",
+    async () => (await server.send("XPENDING", IN, "ingest") as readonly number[])[0]! > 0,
   );
   down = false;
   await parts.whenEmpty();
