@@ -192,7 +192,7 @@ export const AGGREGATE_SUBSCRIBER_ROWS_MAX = 10_000;
 export const AGGREGATE_CHANGED_WINDOWS_MAX = 100_000;
 /** Windows read again in one tick; the rest waits for the next. */
 export const AGGREGATE_WINDOWS_PER_TICK_MAX = 1_000;
-/** Rows of the log read at once by the tail and by a subscriber that catches up; with all its encodings a page of them takes half a mebibyte. */
+/** Rows of the log read at once by the tail and by a subscriber that catches up; one that stalls holds a page of them. */
 export const LOG_PAGE_EVENTS = 256;
 /** Memory of the events in one such page, unless a single one is larger: a subscriber that stalls holds a page. */
 export const LOG_PAGE_BYTES_MAX = 256 * KIBIBYTE;
