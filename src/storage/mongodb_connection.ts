@@ -90,7 +90,7 @@ const INDEXES: readonly Index[] = [
   // Recount of a slice (settle). In the order of time, as events come in.
   { collection: "events", keys: { slice: 1 } },
   // Replay in the order of publication, `oldest`, purge. In the order of insertion.
-  { collection: "events", keys: { pub: 1, _id: 1 } },
+  { collection: "events", keys: { pub: 1, arrival: 1 } },
   // The oldest that nobody counted (sweep, settle). Holds only those.
   {
     collection: "events",
@@ -115,6 +115,11 @@ const INDEXES: readonly Index[] = [
   { collection: "deadLetters", keys: { tenant: 1, arrival: 1 } },
   // Erasure.
   { collection: "deadLetters", keys: { tenant: 1, user_id: 1 } },
+];
+
+/** Indexes of earlier versions, by name: each one would cost every insert for nothing. */
+const OBSOLETE: readonly { readonly collection: keyof Collections; readonly name: string }[] = [
+  { collection: "events", name: "pub_1__id_1" },
 ];
 
 /** An open database. Everything is asked through {@link run}, so that closing waits for what is under way. */
@@ -235,6 +240,21 @@ export class MongoConnection implements AsyncDisposable {
         const indexName = options.name ?? Object.entries(keys).flat().join("_");
         if (of === name && !there.has(indexName)) await collection.createIndex(keys, { ...options, name: indexName });
       }
+      for (const { collection: of, name: indexName } of OBSOLETE) {
+        if (of === name && there.has(indexName)) await this.#dropIndex(collection, indexName);
+      }
+    }
+  }
+
+  /** A hub works with an index too many, and another process may have been faster. */
+  async #dropIndex(collection: Collection<Document>, name: string): Promise<void> {
+    const which = { name, collection: collection.collectionName };
+    try {
+      await collection.dropIndex(name);
+      log.info("The index {name} of {collection} is not needed any more and was dropped", which);
+    } catch (cause) {
+      if (!(cause instanceof MongoError)) throw cause;
+      log.warn("The index {name} of {collection} is not needed any more and was not dropped", { ...which, cause });
     }
   }
 

@@ -74,7 +74,7 @@ export class BatchWriter {
       const fields = toFields(event);
       args.push(event.pub, fields.length, ...fields);
     }
-    const options = { keys: [keys.stream, keys.epoch, this.#key], args, repeatable: false };
+    const options = { keys: [keys.stream, keys.epoch, keys.floor, this.#key], args, repeatable: false };
     return await PUBLISH.run(connection, options) as readonly unknown[];
   }
 }

@@ -4,14 +4,15 @@
  */
 import { HubError } from "../../src/errors.ts";
 import type { Event } from "../../src/event.ts";
-import type {
-  Epoch,
-  Insertion,
-  PublicationPage,
-  PublicationPlace,
-  PublicationSource,
-  SettleSource,
-  StoredEvent,
+import {
+  comparePlaces,
+  type Epoch,
+  type Insertion,
+  type PublicationPage,
+  type PublicationPlace,
+  type PublicationSource,
+  type SettleSource,
+  type StoredEvent,
 } from "../../src/publication.ts";
 import type { AppendStatus } from "../../src/storage.ts";
 import { MemoryStore } from "../../src/storage/memory.ts";
@@ -32,10 +33,7 @@ interface Document extends StoredEvent {
 export class FakeStore extends MemoryStore implements PublicationSource, SettleSource {
   /** Whether the publication and the counting reject as unavailable. */
   down = false;
-  /**
-   * Whether the events of one append share a time of publication, as in a real store: they are then replayed in the order
-   * of their keys. Otherwise each has its own, because the suite of streams knows one order alone, that of storing.
-   */
+  /** Whether the events of one append share a time of publication, as in a real store. */
   tied = false;
   /** How far the clock of the store is ahead of the machine's, milliseconds. */
   skewMs = 0;
@@ -108,7 +106,7 @@ export class FakeStore extends MemoryStore implements PublicationSource, SettleS
     return {
       entries: page.filter(({ erased, event }) => !erased && (tenant === undefined || event.tenant === tenant))
         .map(plain),
-      place: last === undefined ? after : { pub: last.pub, key: last.key },
+      place: last === undefined ? after : { pub: last.pub, pend: last.pend },
       caughtUp: behind.length <= limit,
     };
   }
@@ -203,8 +201,4 @@ export class FakeStore extends MemoryStore implements PublicationSource, SettleS
 
 function plain({ event, key, pend, pub }: Document): StoredEvent {
   return { event, key, pend, pub };
-}
-
-function comparePlaces(a: PublicationPlace, b: PublicationPlace): number {
-  return a.pub - b.pub || (a.key < b.key ? -1 : a.key > b.key ? 1 : 0);
 }
