@@ -37,6 +37,8 @@ export class FakeStore extends MemoryStore implements PublicationSource, SettleS
   tied = false;
   /** How far the clock of the store is ahead of the machine's, milliseconds. */
   skewMs = 0;
+  /** A time at which its clock stands; `null` while it goes. */
+  at: number | null = null;
   readonly #documents = new Map<string, Document>();
   readonly #listeners = new Set<(group: readonly StoredEvent[]) => void>();
   readonly #epochs: Epoch[] = [];
@@ -52,7 +54,7 @@ export class FakeStore extends MemoryStore implements PublicationSource, SettleS
 
   override async append(events: readonly Event[]): Promise<readonly AppendStatus[]> {
     const statuses = await super.append(events);
-    const pub = Math.max(this.now(), this.#lastPub + 1);
+    const pub = this.at ?? Math.max(this.now(), this.#lastPub + 1);
     const group = events.filter((_, i) => statuses[i] === "stored")
       .map((event, i) => this.#insert(event, this.tied ? pub : pub + i));
     this.#lastPub = group.at(-1)?.pub ?? pub;
@@ -82,7 +84,7 @@ export class FakeStore extends MemoryStore implements PublicationSource, SettleS
   }
 
   now(): number {
-    return Date.now() + this.skewMs;
+    return this.at ?? Date.now() + this.skewMs;
   }
 
   watchStored(listener: (group: readonly StoredEvent[]) => void): () => void {
