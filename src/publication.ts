@@ -99,4 +99,7 @@ export interface SettleSource {
    * published. Answers how many were counted and which cells changed.
    */
   sweep(options: { ageMs: number }): Promise<{ readonly settled: number; readonly changed: readonly ChangedCell[] }>;
+
+  /** When the oldest event was published that is not counted, milliseconds of the store's clock; `null` when all are. */
+  uncountedSince(): Promise<number | null>;
 }

@@ -81,6 +81,13 @@ export class Settler implements SettleSource {
     return this.#sweep({ ageMs, clearing: "unpublished" });
   }
 
+  uncountedSince(): Promise<number | null> {
+    return this.#connection.run(async ({ events }) => {
+      const found = await events.findOne({ pend: { $exists: true } }, { projection: { pub: 1 }, sort: { pub: 1 } });
+      return found?.pub.getTime() ?? null;
+    });
+  }
+
   /** Counts everything and answers how many events were cleared as counted. */
   async settleAll(): Promise<number> {
     return (await this.#sweep({ ageMs: 0, clearing: "counted" })).settled;

@@ -5,6 +5,7 @@
  */
 import { getLogger } from "@logtape/logtape";
 import { decodeLiveCursor, encodeLiveCursor } from "../cursor.ts";
+import { HubError } from "../errors.ts";
 import { heldBytes } from "../event.ts";
 import {
   LOG_PAGE_BYTES_MAX,
@@ -16,11 +17,13 @@ import {
 } from "../limits.ts";
 import { comparePlaces, type PublicationSource } from "../publication.ts";
 import type { ChangedCells, EventStream, LogEntry, LogPage, Opened, Position, Reset, Start } from "../stream.ts";
+import type { ServerMeasures } from "../telemetry_stream.ts";
 import { wait } from "../worker.ts";
-import { RedisConnection } from "./redis_connection.ts";
+import { RedisConnection, unlessRefused } from "./redis_connection.ts";
 import { fromFields, type RawEntry, type StreamEntry } from "./redis_entry.ts";
 import { RedisEpochs, type StreamState } from "./redis_epochs.ts";
 import { forgetUser } from "./redis_forget.ts";
+import { measureStreams } from "./redis_measures.ts";
 import {
   compareIds,
   formatPosition,
@@ -38,6 +41,9 @@ import { RedisKeys } from "./redis_scripts.ts";
 import { RedisTail } from "./redis_tail.ts";
 
 const log = getLogger(["eventhub", "redis"]);
+
+/** What a probe writes is of no use to anybody. */
+const PROBE_KEPT_MS = 1_000;
 
 /** Where the stream is, and what tests shorten. */
 export interface RedisStreamOptions {
@@ -143,7 +149,7 @@ export class RedisStream implements EventStream {
    */
   async forget(tenant: string, userId: string): Promise<number> {
     this.#publisher.forget(tenant, userId);
-    const search = () => forgetUser(this.#connection, { keys: this.#keys, tenant, userId });
+    const search = () => unlessRefused(forgetUser(this.#connection, { keys: this.#keys, tenant, userId }));
     const forgotten = await search();
     const again = wait(STREAM_SEARCH_AGAIN_MS, this.#stopping.signal).then(async () => {
       if (!this.#stopping.signal.aborted) await search();
@@ -151,6 +157,19 @@ export class RedisStream implements EventStream {
       .finally(() => this.#searches.delete(again));
     this.#searches.add(again);
     return forgotten;
+  }
+
+  /** Resolves when the stream can be read and written; rejects with the reason why not. */
+  async check(): Promise<void> {
+    await this.#epochs.look();
+    await unlessRefused(this.#connection.ask("SET", this.#keys.probe, 1, "PX", PROBE_KEPT_MS));
+    const { trouble } = this.#publisher;
+    if (trouble !== null) throw new HubError("unavailable", `Events cannot be published: ${trouble}`);
+  }
+
+  /** How long the streams are, and how far the hub's groups are with them. */
+  measure(): Promise<ServerMeasures> {
+    return unlessRefused(measureStreams(this.#connection, this.#keys));
   }
 
   /** Resolves when everything this process stored is published; while Redis is away, it waits. */

@@ -9,7 +9,7 @@
 import { getLogger } from "@logtape/logtape";
 import { HubError } from "../errors.ts";
 import type { Epoch, PublicationSource } from "../publication.ts";
-import type { RedisConnection, Reply } from "./redis_connection.ts";
+import { type RedisConnection, type Reply, unlessRefused } from "./redis_connection.ts";
 import { type RawEntry, toEntries } from "./redis_entry.ts";
 import type { EpochName } from "./redis_position.ts";
 import { checkOfMarker, CLAIM, LOOK, newMarker, type RedisKeys } from "./redis_scripts.ts";
@@ -134,11 +134,11 @@ export class RedisEpochs {
 
   async #look(epoch: Epoch | undefined, after: string, count: number): Promise<readonly (Reply | undefined)[]> {
     const { stream, epoch: marker, floor } = this.#keys;
-    const answer = await LOOK.run(this.#connection, {
+    const answer = LOOK.run(this.#connection, {
       keys: [stream, marker, floor],
       args: [epoch?.marker ?? "", epoch?.runId ?? "", after, count],
       repeatable: true,
     });
-    return answer as readonly Reply[];
+    return await unlessRefused(answer) as readonly Reply[];
   }
 }

@@ -18,6 +18,8 @@ export class RedisKeys {
   /** The stream of inbound events, and the marker that names it. */
   readonly inbound: string;
   readonly inboundEpoch: string;
+  /** Written to learn whether Redis takes anything. */
+  readonly probe: string;
   readonly #prefix: string;
 
   constructor(prefix: string) {
@@ -28,6 +30,7 @@ export class RedisKeys {
     this.cells = `${prefix}:cells`;
     this.inbound = `${prefix}:in`;
     this.inboundEpoch = `${prefix}:in:epoch`;
+    this.probe = `${prefix}:probe`;
   }
 
   /** The last batch of a publisher. */

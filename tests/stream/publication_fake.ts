@@ -164,6 +164,12 @@ export class FakeStore extends MemoryStore implements PublicationSource, SettleS
     return { settled: old.length, changed: this.#count(old) };
   }
 
+  async uncountedSince(): Promise<number | null> {
+    await this.#reach();
+    const waiting = [...this.#documents.values()].filter(({ pending }) => pending).map(({ pub }) => pub);
+    return waiting.length === 0 ? null : Math.min(...waiting);
+  }
+
   #insert(event: Event, pub: number): StoredEvent {
     const pend = (++this.#inserted).toString(16).padStart(24, "0");
     const key = `${event.tenant}:${event.id}`;

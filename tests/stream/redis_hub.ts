@@ -53,7 +53,7 @@ export async function openParts(
   const stream = await RedisStream.open({ ...QUICK, timeoutMs, ...options, url, source });
   const workers = [
     rollupWorker({ url, source, timeoutMs, ageMs, claimIdleMs: 200, claimEveryMs: 100, ...QUICK_GROUP }),
-    new SweepWorker({ url, source, timeoutMs, everyMs: 100, ageMs, janitorEveryMs: 100 }),
+    new SweepWorker({ ...options, url, source, timeoutMs, everyMs: 100, ageMs, janitorEveryMs: 100 }),
   ].map(running);
   return {
     source,
