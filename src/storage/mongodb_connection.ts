@@ -1,6 +1,7 @@
 /** The connection to MongoDB: how the server is asked, what the database holds, and what errors of it mean. */
 import { getLogger } from "@logtape/logtape";
 import {
+  type ClientSession,
   type Collection,
   type CreateIndexesOptions,
   type Db,
@@ -77,6 +78,8 @@ export interface Collections {
   readonly epochs: Collection<EpochDocument>;
   readonly meta: Collection<PurgeDocument>;
   readonly deadLetters: Collection<DeadLetterDocument>;
+  /** Inside {@link MongoConnection.causally}: goes with every command. */
+  readonly session?: ClientSession;
 }
 
 /** An index and the questions it answers. Each one costs every insert: there are no more than these. */
@@ -127,6 +130,7 @@ export class MongoConnection implements AsyncDisposable {
   readonly #clock: () => number;
   #offsetMs = 0;
   #isClockless = false;
+  #hasSessions = false;
   #running = 0;
   #idle = Promise.withResolvers<void>();
   #closing: Promise<void> | null = null;
@@ -186,8 +190,9 @@ export class MongoConnection implements AsyncDisposable {
       let quickestMs = Infinity;
       for (let i = 0; i < questions; i++) {
         const sent = this.#clock();
-        const time = await serverTime(this.#database);
+        const { time, hasSessions } = await greet(this.#database);
         const tookMs = this.#clock() - sent;
+        this.#hasSessions = hasSessions;
         if (time === null || tookMs >= quickestMs) continue;
         quickestMs = tookMs;
         this.#offsetMs = time - (sent + tookMs / 2);
@@ -211,6 +216,19 @@ export class MongoConnection implements AsyncDisposable {
       this.#running--;
       if (this.#running === 0) this.#idle.resolve();
     }
+  }
+
+  /**
+   * As {@link run}, in a causally consistent session: each command sees at least what those before it saw or wrote, also
+   * when another server has become primary in between, which for a moment may know less. A server without sessions
+   * has no others that it could be replaced by.
+   */
+  causally<T>(work: (collections: Collections) => Promise<T>): Promise<T> {
+    return this.run((collections) =>
+      this.#hasSessions
+        ? this.#client.withSession({ causalConsistency: true }, (session) => work({ ...collections, session }))
+        : work(collections)
+    );
   }
 
   /** Waits for what is under way and closes. */
@@ -295,17 +313,19 @@ async function serverVersion(database: Db): Promise<string> {
   return String(version);
 }
 
-/** `hello` is newer than some servers that speak the protocol. */
-async function serverTime(database: Db): Promise<number | null> {
+/** The server's time, if it tells, and whether it has sessions. `hello` is newer than some that speak the protocol. */
+async function greet(database: Db): Promise<{ time: number | null; hasSessions: boolean }> {
+  const none = { time: null, hasSessions: false };
   for (const command of ["hello", "isMaster"]) {
     try {
-      const { localTime } = await database.command({ [command]: 1 });
-      if (localTime instanceof Date) return localTime.getTime();
+      const { localTime, logicalSessionTimeoutMinutes } = await database.command({ [command]: 1 });
+      const hasSessions = typeof logicalSessionTimeoutMinutes === "number";
+      return { time: localTime instanceof Date ? localTime.getTime() : null, hasSessions };
     } catch (error) {
       if (!(error instanceof MongoError) || error.code !== COMMAND_NOT_FOUND) throw error;
     }
   }
-  return null;
+  return none;
 }
 
 const COMMAND_NOT_FOUND = 59;
