@@ -231,6 +231,21 @@ fakeTest("times are the server's, by its greeting or by isMaster where it has no
   assert(Math.abs(store.publications.now() - Date.now()) < 5_000, "without the server's clock, this one's");
 });
 
+fakeTest("a clock that is set is noticed within a minute of it", async () => {
+  let [own, ahead] = [Date.now(), 0];
+  await using fake = startFakeMongo(answerAsEmpty, () => ({ ...GREETING, localTime: new Date(own + ahead) }));
+  await using store = await MongodbStore.open({ url: fake.url, clock: () => own });
+  assertEquals(store.publications.now(), own);
+  ahead = 3_600_000;
+  await store.get("default", "x");
+  assertEquals(store.publications.now(), own, "it is not asked for at every command");
+  own += 60_000;
+  await store.get("default", "x");
+  // It is asked for beside the command; closing waits for it.
+  await store[Symbol.asyncDispose]();
+  assertEquals(store.publications.now(), own + ahead);
+});
+
 async function refusal(url: string): Promise<string> {
   const { message } = await assertRejects(() => MongodbStore.open({ url }), Error);
   assert(message.startsWith("Cannot open mongodb") && message.includes("(EVENTHUB_STORE_URL): "), message);
