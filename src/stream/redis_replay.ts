@@ -45,7 +45,7 @@ export function streamPlace(epoch: Epoch, id: string): Place {
 export class Replay {
   readonly #source: PublicationSource;
   readonly #epochs: RedisEpochs;
-  #overlap: { readonly head: string; read: string; readonly pends: Set<string> } | null = null;
+  #overlap: { readonly epoch: number; readonly head: string; read: string; readonly pends: Set<string> } | null = null;
 
   constructor(source: PublicationSource, epochs: RedisEpochs) {
     this.#source = source;
@@ -141,7 +141,7 @@ export class Replay {
   ): Promise<LogPage> {
     const until = endBehind(epoch, place.head);
     const page = cut(await this.#source.published({ ...wanted, after: place.at, until }));
-    const { entries, isComplete } = await this.#withoutThoseBehind(place.head, page.entries);
+    const { entries, isComplete } = await this.#withoutThoseBehind(place, page.entries);
     const position = formatPosition(page.caughtUp ? streamPlace(epoch, place.head) : { ...place, at: page.place });
     const isAnnounced = page.caughtUp && !isComplete && !place.told;
     return {
@@ -154,22 +154,30 @@ export class Replay {
 
   /** Leaves out what follows in the stream anyway, as far as it is looked through. */
   async #withoutThoseBehind(
-    head: string,
+    place: ReplayPlace,
     entries: readonly StoredEvent[],
   ): Promise<{ entries: readonly StoredEvent[]; isComplete: boolean }> {
-    const behind = await this.#behind(head);
+    const behind = await this.#behind(place);
     return {
       entries: behind.size === 0 ? entries : entries.filter(({ pend }) => !behind.has(pend)),
       isComplete: behind.size < REPLAY_OVERLAP_ENTRIES,
     };
   }
 
-  /** The insertions that the first entries behind H name. The last H is remembered: a replay asks at every page. */
-  async #behind(head: string): Promise<ReadonlySet<string>> {
+  /**
+   * The insertions that the first entries behind H name. The last H is remembered, since a replay asks at every page; its
+   * epoch too, since the next one may have the same H and other entries behind it. What is left out because of entries
+   * that are lost meanwhile comes again: the place is then lost as well, and all of it lies behind that.
+   */
+  async #behind({ epoch: { number: epoch }, head }: ReplayPlace): Promise<ReadonlySet<string>> {
     let overlap = this.#overlap;
-    if (overlap?.head !== head) overlap = this.#overlap = { head, read: head, pends: new Set() };
+    if (overlap?.head !== head || overlap.epoch !== epoch) {
+      overlap = this.#overlap = { epoch, head, read: head, pends: new Set() };
+    }
     while (overlap.pends.size < REPLAY_OVERLAP_ENTRIES) {
-      const { entries } = await this.#epochs.look({ after: overlap.read, count: LOG_PAGE_EVENTS });
+      const state = await this.#epochs.look({ after: overlap.read, count: LOG_PAGE_EVENTS });
+      if (state.epoch.number !== epoch) break;
+      const { entries } = state;
       for (const entry of entries) overlap.pends.add(pendOf(entry));
       overlap.read = entries.at(-1)?.id ?? overlap.read;
       if (entries.length < LOG_PAGE_EVENTS) break;

@@ -1,0 +1,72 @@
+/** Losses of Redis that come twice, take only a part, or meet clocks that differ: no reader misses anything. */
+import { assertEquals } from "@std/assert";
+import type { Event } from "../../src/event.ts";
+import { RedisStream, type RedisStreamOptions } from "../../src/stream/redis.ts";
+import { parsePosition } from "../../src/stream/redis_position.ts";
+import type { EventStream, Position } from "../../src/stream.ts";
+import type { RedisServer } from "../services/redis.ts";
+import { events, idsOf, TENANT } from "../storage/conformance/events.ts";
+import { idsIn, readAll } from "./conformance/reading.ts";
+import { FakeStore } from "./publication_fake.ts";
+import { QUICK } from "./redis.ts";
+import { redisTest } from "./redis_hub.ts";
+
+const EPOCH = { reason: "epoch", mode: "replay" } as const;
+
+/** A stream alone, beside a store whose appends are published when they resolve, and readers by cursor. */
+async function openStream(server: RedisServer, options: Partial<RedisStreamOptions> & { source?: FakeStore } = {}) {
+  const source = options.source ?? new FakeStore();
+  const stream = await RedisStream.open({ url: server.url, ...QUICK, ...options, source });
+  return {
+    source,
+    stream,
+    store: async (all: readonly Event[]) => {
+      await source.append(all);
+      await stream.whenPublished();
+    },
+    leave: async () => stream.cursor(TENANT, await stream.head()),
+    /** What a reader is told at its return, and all it is given then. */
+    resume: async (cursor: string) => {
+      const { position, reset } = await stream.open(TENANT, { cursor });
+      return { reset, ids: idsIn(await readAll(stream, { after: position })) };
+    },
+    [Symbol.asyncDispose]: () => stream[Symbol.asyncDispose](),
+  };
+}
+
+/** The first place at which a replay closes in on the place where it goes on. Nothing may come before. */
+async function closing(stream: EventStream, from: Position): Promise<Position> {
+  for (let after = from;;) {
+    const page = await stream.read({ after, limit: 100, tenant: TENANT });
+    assertEquals(page.entries, []);
+    after = page.position;
+    if (parsePosition(after).phase === "closing") return after;
+  }
+}
+
+for (
+  const [how, lose] of [
+    ["emptied", (server: RedisServer) => server.flushAll()],
+    ["set back to a snapshot", (server: RedisServer) => server.restart("saved")],
+  ] as const
+) {
+  redisTest(`${how} twice, a replay does not take what the first life brought for what is to come`, async (server) => {
+    await using parts = await openStream(server);
+    const { stream, store } = parts;
+    const [kept, lost] = [events(5), events(7)];
+    await store(kept);
+    await server.save();
+    const cursor = await parts.leave();
+    await lose(server);
+    const opened = await stream.open(TENANT, { cursor });
+    assertEquals(opened.reset, EPOCH);
+    const position = await closing(stream, opened.position);
+    // These lie behind the place where the replay goes on, which is the same after the second loss.
+    await store(lost);
+    const first = idsIn(await readAll(stream, { after: position, tenant: TENANT }));
+    assertEquals(first.toSorted(), idsOf([...kept, ...lost]).toSorted());
+    await lose(server);
+    const second = await parts.resume(cursor);
+    assertEquals([second.reset, second.ids.toSorted()], [EPOCH, idsOf([...kept, ...lost]).toSorted()]);
+  });
+}
