@@ -115,7 +115,7 @@ export class RedisEpochs {
     const marker = isKnown
       ? String(
         await CLAIM.run(this.#connection, {
-          keys: [this.#keys.epoch, this.#keys.floor],
+          keys: [this.#keys.stream, this.#keys.epoch, this.#keys.floor],
           args: [seen.marker, newMarker()],
           repeatable: true,
         }),

@@ -70,3 +70,43 @@ for (
     assertEquals([second.reset, second.ids.toSorted()], [EPOCH, idsOf([...kept, ...lost]).toSorted()]);
   });
 }
+
+for (
+  const [what, ...command] of [
+    ["the stream is deleted", "DEL", "events"],
+    ["the stream is named otherwise", "RENAME", "events", "elsewhere"],
+    ["the stream goes with the notes on it", "DEL", "events", "events:floor"],
+    ["the notes on the stream go", "DEL", "events:floor"],
+    ["the marker goes", "DEL", "events:epoch"],
+  ] as const
+) {
+  redisTest(`${what}: it is another epoch, and nobody misses what was there`, async (server) => {
+    await using parts = await openStream(server);
+    const cursor = await parts.leave();
+    const [lost, later] = [events(5), events(2)];
+    await parts.store(lost);
+    const [name, ...args] = command;
+    await server.send(name, ...args);
+    // A group that counts makes an empty stream when it finds none.
+    await server.send("XGROUP", "CREATE", "events", "a-group", "0", "MKSTREAM");
+    await parts.store(later);
+    const { reset, ids } = await parts.resume(cursor);
+    assertEquals([reset, ids.toSorted()], [EPOCH, idsOf([...lost, ...later]).toSorted()]);
+    assertEquals((await parts.source.epochs()).length, 2);
+  });
+}
+
+redisTest(
+  "a stream that is deleted before anything was published in its epoch is no cursor from the future",
+  async (server) => {
+    const source = new FakeStore();
+    source.at = Date.now() - 3_600_000;
+    await source.append(events(20));
+    source.at = null;
+    await server.send("XADD", "events", "*", "anything", "else");
+    await using parts = await openStream(server, { source });
+    const cursor = await parts.leave();
+    await server.send("DEL", "events");
+    assertEquals(await parts.resume(cursor), { reset: EPOCH, ids: [] });
+  },
+);
