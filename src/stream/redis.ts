@@ -231,7 +231,7 @@ export class RedisStream implements EventStream {
    * tail never asks.
    */
   async #isExpired(state: StreamState, place: Place): Promise<boolean> {
-    const time = place.phase === "stream" ? millisecondsOf(place.id) : place.at.pub;
+    const time = place.phase === "stream" ? this.#replay.timeOf(place) : place.at.pub;
     // Half of it leaves room for clocks that differ.
     if (time > this.#source.now() - this.#retentionMinMs / 2) return false;
     if (place.phase !== "stream") return await this.#replay.isExpired(place.at);

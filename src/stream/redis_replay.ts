@@ -28,8 +28,10 @@ import {
   type EpochName,
   formatPosition,
   millisecondsOf,
+  type OverlapPlace,
   type Place,
   type ReplayPlace,
+  type StreamPlace,
 } from "./redis_position.ts";
 import { checkOfMarker } from "./redis_scripts.ts";
 
@@ -61,9 +63,17 @@ export class Replay {
 
   /** The place from which nothing is missed that was behind a lost place. The reader is told of it. */
   lost(state: StreamState, place: Place): Place {
-    const time = place.phase === "stream" || place.phase === "overlap" ? millisecondsOf(place.id) : place.at.pub;
+    const time = place.phase === "stream" || place.phase === "overlap" ? this.timeOf(place) : place.at.pub;
     const pub = Math.max(0, Math.min(time, this.#epochs.startBehind(place.epoch)) - REPLAY_MARGIN_MS);
     return { ...placeAt(state, { pub, pend: "" }), told: true };
+  }
+
+  /**
+   * The time of a place in the stream: what lies behind it has a later id, and was published after the epoch began. The id
+   * alone says nothing where nothing was published yet.
+   */
+  timeOf({ epoch, id }: StreamPlace | OverlapPlace): number {
+    return Math.max(millisecondsOf(id), this.#epochs.find(epoch)?.startedAt ?? 0);
   }
 
   /** The place before the first event received at or after a time; the head when there is none. */

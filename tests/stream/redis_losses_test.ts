@@ -110,3 +110,24 @@ redisTest(
     assertEquals(await parts.resume(cursor), { reset: EPOCH, ids: [] });
   },
 );
+
+redisTest(
+  "who waits at the start of an empty stream is not given the whole store when Redis starts again",
+  async (server) => {
+    const source = new FakeStore();
+    source.at = Date.now() - 3_600_000;
+    await source.append(events(2_000));
+    source.at = null;
+    await using parts = await openStream(server, { source });
+    const cursor = await parts.leave();
+    await server.restart("empty");
+    assertEquals(await parts.resume(cursor), { reset: EPOCH, ids: [] });
+    // Neither is it called purged what a purge took that the reader had.
+    const waiting = await parts.leave();
+    await server.restart("empty");
+    const kept = events(5, () => ({ receivedAt: Date.now() }));
+    await parts.store(kept);
+    await source.purge(Date.now() - 1_800_000);
+    assertEquals(await parts.resume(waiting), { reset: EPOCH, ids: idsOf(kept) });
+  },
+);
