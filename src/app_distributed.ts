@@ -110,6 +110,7 @@ function sourceOf({ publications, settler }: MongodbStore): PublicationSource & 
     oldest: () => publications.oldest(),
     purgedUntil: () => publications.purgedUntil(),
     republishAt: (insertions, pub) => publications.republishAt(insertions, pub),
+    uncountedOf: (insertions) => publications.uncountedOf(insertions),
     unpublished: (limit) => publications.unpublished(limit),
     markPublished: (insertions) => publications.markPublished(insertions),
     epochs: () => publications.epochs(),

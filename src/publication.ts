@@ -76,6 +76,9 @@ export interface PublicationSource {
   /** Moves insertions to another time of publication. Whoever is no longer there is left out. */
   republishAt(insertions: readonly Insertion[], pub: number): Promise<void>;
 
+  /** Which of these insertions nobody has counted yet, by their names (`pend`). */
+  uncountedOf(insertions: readonly Insertion[]): Promise<ReadonlySet<string>>;
+
   /** The oldest events whose publication is not known to have happened (`unpub`), at most `limit`. */
   unpublished(limit: number): Promise<readonly StoredEvent[]>;
 

@@ -65,6 +65,18 @@ export class Publications implements PublicationSource {
     await this.#update(insertions, (events, filter) => events.updateMany(filter, { $set: { pub: new Date(pub) } }));
   }
 
+  uncountedOf(insertions: readonly Insertion[]): Promise<ReadonlySet<string>> {
+    return this.#connection.run(async ({ events }) => {
+      const names = new Set<string>();
+      for (const chunk of chunksOf(insertions, MONGODB_COMMAND_DOCUMENTS)) {
+        const found = await events.find({ ...these(chunk), pend: { $exists: true } }, { projection: { arrival: 1 } })
+          .batchSize(MONGODB_REPLY_DOCUMENTS).toArray();
+        for (const { arrival } of found) names.add(arrival.toHexString());
+      }
+      return names;
+    });
+  }
+
   unpublished(limit: number): Promise<readonly StoredEvent[]> {
     return this.#connection.run(async ({ events }) => {
       // Erasure may have come between the reading and the clearing of a pass.
@@ -107,13 +119,17 @@ export class Publications implements PublicationSource {
     update: (events: Collection<EventDocument>, filter: Filter<EventDocument>) => Promise<unknown>,
   ): Promise<unknown> {
     return this.#connection.run(({ events }) =>
-      eachOf(chunksOf(insertions, MONGODB_COMMAND_DOCUMENTS), (chunk) =>
-        update(events, {
-          _id: { $in: chunk.map(({ key }) => key) },
-          arrival: { $in: chunk.map(({ pend }) => insertionOf(pend)) },
-        }))
+      eachOf(chunksOf(insertions, MONGODB_COMMAND_DOCUMENTS), (chunk) => update(events, these(chunk)))
     );
   }
+}
+
+/** These insertions. */
+function these(insertions: readonly Insertion[]): Filter<EventDocument> {
+  return {
+    _id: { $in: insertions.map(({ key }) => key) },
+    arrival: { $in: insertions.map(({ pend }) => insertionOf(pend)) },
+  };
 }
 
 /** The number is the key: of two processes that begin it at once, one is first. */

@@ -47,9 +47,9 @@ async function settle(
   const entries = raw.flatMap((each) => fromFields(each) ?? []);
   if (entries.length > 0) await news.tell(connection, await source.settleThese(entries));
   // What comes this late may have been swept, and would be published once more although it is here. Half the age leaves
-  // room for a sweep that runs now.
+  // room for a sweep that runs now. The time of publication of what waited for Redis was moved; that of receipt was not.
   const oldest = source.now() - ageMs / 2;
-  const late = entries.filter(({ pub }) => pub <= oldest);
+  const late = entries.filter(({ pub, event }) => Math.min(pub, event.receivedAt) <= oldest);
   if (late.length > 0) await source.markPublished(late);
   return raw.map(({ id }) => id);
 }

@@ -130,6 +130,11 @@ export class FakeStore extends MemoryStore implements PublicationSource, SettleS
     this.#sorted = null;
   }
 
+  async uncountedOf(insertions: readonly Insertion[]): Promise<ReadonlySet<string>> {
+    await this.#reach();
+    return new Set(this.#find(insertions).filter(({ pending }) => pending).map(({ pend }) => pend));
+  }
+
   async unpublished(limit: number): Promise<readonly StoredEvent[]> {
     await this.#reach();
     return [...this.#documents.values()].filter(({ unpub }) => unpub).sort(comparePlaces).slice(0, limit).map(plain);

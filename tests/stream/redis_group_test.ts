@@ -1,5 +1,5 @@
 /** Consumer groups on a real Redis: nothing given to a consumer that dies is lost, and a group that is gone comes again. */
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { addCells } from "../../src/stream/redis_cells.ts";
 import { RedisConnection } from "../../src/stream/redis_connection.ts";
 import { groupsOf, GroupWorker } from "../../src/stream/redis_group.ts";
@@ -124,6 +124,29 @@ redisTest("while the group lags, what was swept is not published again; what the
   await whenCounted(source);
   assertEquals(await server.send("XLEN", "events"), 5);
 });
+
+redisTest(
+  "what the sweep counted while it waited for Redis is not published again when the group counts it",
+  async (server) => {
+    const source = new FakeStore();
+    await server.send("XGROUP", "CREATE", ...GROUP, "0", "MKSTREAM");
+    await using stream = await RedisStream.open({ url: server.url, source, ...QUICK });
+    const then = Date.now() - 45_000;
+    source.at = then;
+    await source.append(events(30, () => ({ receivedAt: then })));
+    source.at = null;
+    await stream.whenPublished();
+    const all = () => [...source.documents.values()];
+    assert(all().every(({ pub }) => pub > then), "the clock of Redis was not followed");
+    {
+      await using _sweeping = running(new SweepWorker({ url: server.url, source, everyMs: 20, ageMs: 0 }));
+      await until("everything is swept", () => all().every(({ pending, unpub }) => !pending && unpub));
+    }
+    await using _rollup = running(rollupWorker({ url: server.url, source, ...QUICK_GROUP }));
+    await whenCounted(source);
+    assertEquals(await server.send("XLEN", "events"), 30);
+  },
+);
 
 redisTest("what retention has purged leaves the stream", async (server) => {
   await server.send("XADD", "events", "1000-0", "an", "old one");
