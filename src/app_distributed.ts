@@ -108,6 +108,7 @@ function sourceOf({ publications, settler }: MongodbStore): PublicationSource & 
     watchStored: (listener) => publications.watchStored(listener),
     published: (options) => publications.published(options),
     oldest: () => publications.oldest(),
+    newest: () => publications.newest(),
     purgedUntil: () => publications.purgedUntil(),
     republishAt: (insertions, pub) => publications.republishAt(insertions, pub),
     uncountedOf: (insertions) => publications.uncountedOf(insertions),

@@ -46,8 +46,10 @@ export interface PublicationPage {
 /** A life of the stream: it ends when the stream lost anything. Numbers rise by one, from 1. */
 export interface Epoch {
   readonly number: number;
-  /** When it began, milliseconds of the store's clock. */
+  /** When it began, by the earlier of both servers' clocks, milliseconds: nothing was published in it before. */
   readonly startedAt: number;
+  /** When the earlier ones had ended, by any clock, milliseconds: all they held was published until then. */
+  readonly lostUntil: number;
   /** The stream server's own name of its run: it changes when the server restarts. */
   readonly runId: string;
   /** Random text that the stream holds too: it is gone when the stream was emptied. */
@@ -69,6 +71,9 @@ export interface PublicationSource {
 
   /** The `pub` of the oldest event kept; `null` when there is none. */
   oldest(): Promise<number | null>;
+
+  /** The `pub` of the newest event kept; `null` when there is none. */
+  newest(): Promise<number | null>;
 
   /** The largest `pub` ever purged; `null` when nothing was. */
   purgedUntil(): Promise<number | null>;

@@ -44,6 +44,7 @@ export interface TenantDocument {
 export interface EpochDocument {
   readonly _id: number;
   readonly started_at: Date;
+  readonly lost_until?: Date;
   readonly run_id: string;
   readonly marker: string;
 }

@@ -51,10 +51,11 @@ export class Publications implements PublicationSource {
   }
 
   oldest(): Promise<number | null> {
-    return this.#connection.run(async ({ events }) => {
-      const found = await events.findOne(eventsBehind(null), { projection: { pub: 1 }, sort: { pub: 1, arrival: 1 } });
-      return found?.pub.getTime() ?? null;
-    });
+    return this.#end(1);
+  }
+
+  newest(): Promise<number | null> {
+    return this.#end(-1);
   }
 
   purgedUntil(): Promise<number | null> {
@@ -94,9 +95,11 @@ export class Publications implements PublicationSource {
   epochs(): Promise<readonly Epoch[]> {
     return this.#connection.run(async ({ epochs }) => {
       const found = await epochs.find().sort({ _id: 1 }).toArray();
-      return found.map(({ _id, started_at: startedAt, run_id: runId, marker }): Epoch => ({
+      return found.map(({ _id, started_at: startedAt, lost_until: lostUntil, run_id: runId, marker }): Epoch => ({
         number: _id,
         startedAt: startedAt.getTime(),
+        // Earlier versions kept one time.
+        lostUntil: (lostUntil ?? startedAt).getTime(),
         runId,
         marker,
       }));
@@ -111,6 +114,14 @@ export class Publications implements PublicationSource {
       const [current] = await epochs.find().sort({ _id: -1 }).limit(1).toArray();
       if ((current?._id ?? 0) !== expected) return false;
       return await insertEpoch(epochs, epoch);
+    });
+  }
+
+  /** The `pub` of the first or the last event. */
+  #end(direction: 1 | -1): Promise<number | null> {
+    return this.#connection.run(async ({ events }) => {
+      const order = { projection: { pub: 1 }, sort: { pub: direction, arrival: direction } } as const;
+      return (await events.findOne(eventsBehind(null), order))?.pub.getTime() ?? null;
     });
   }
 
@@ -134,9 +145,10 @@ function these(insertions: readonly Insertion[]): Filter<EventDocument> {
 
 /** The number is the key: of two processes that begin it at once, one is first. */
 async function insertEpoch(epochs: Collection<EpochDocument>, epoch: Epoch): Promise<boolean> {
-  const { number, startedAt, runId, marker } = epoch;
+  const { number, startedAt, lostUntil, runId, marker } = epoch;
+  const times = { started_at: new Date(startedAt), lost_until: new Date(lostUntil) };
   try {
-    await epochs.insertOne({ _id: number, started_at: new Date(startedAt), run_id: runId, marker });
+    await epochs.insertOne({ _id: number, ...times, run_id: runId, marker });
     return true;
   } catch (error) {
     if (isDuplicateKey(error)) return false;

@@ -11,7 +11,7 @@ import { HubError } from "../errors.ts";
 import type { Epoch, PublicationSource } from "../publication.ts";
 import { type RedisConnection, type Reply, unlessRefused } from "./redis_connection.ts";
 import { type RawEntry, toEntries } from "./redis_entry.ts";
-import type { EpochName } from "./redis_position.ts";
+import { type EpochName, millisecondsOf } from "./redis_position.ts";
 import { checkOfMarker, CLAIM, LOOK, newMarker, type RedisKeys } from "./redis_scripts.ts";
 
 const log = getLogger(["eventhub", "redis"]);
@@ -22,6 +22,8 @@ const ROUNDS = 10;
 /** What the stream looked like at one moment. */
 export interface StreamState {
   readonly epoch: Epoch;
+  /** The clock of Redis, milliseconds. */
+  readonly now: number;
   /** The largest id ever given out, `0-0` for none. */
   readonly last: string;
   /** Entries below it are gone that nobody erased: trimmed. `null` when there are none. */
@@ -32,20 +34,23 @@ export interface StreamState {
 interface Seen {
   readonly run: string;
   readonly marker: string;
-  /** By the clock of Redis, milliseconds. */
-  readonly now: number;
+  /** The time that the next id has at least, milliseconds. */
+  readonly time: number;
 }
+
+/** What epochs ask of the store. */
+type EpochSource = Pick<PublicationSource, "epochs" | "beginEpoch" | "newest" | "now">;
 
 /** Knows the epochs and begins new ones. */
 export class RedisEpochs {
-  readonly #source: Pick<PublicationSource, "epochs" | "beginEpoch" | "now">;
+  readonly #source: EpochSource;
   readonly #connection: RedisConnection;
   readonly #keys: RedisKeys;
   #all: readonly Epoch[] = [];
   #renewing: Promise<Epoch> | null = null;
 
   constructor(
-    source: Pick<PublicationSource, "epochs" | "beginEpoch" | "now">,
+    source: EpochSource,
     connection: RedisConnection,
     keys: RedisKeys,
   ) {
@@ -63,13 +68,14 @@ export class RedisEpochs {
   async look({ after = "0-0", count = 0 }: { after?: string; count?: number } = {}): Promise<StreamState> {
     for (let round = 0; round < ROUNDS; round++) {
       const epoch = await this.current();
-      const [same, , , last, floor, , entries] = await this.#look(epoch, after, count);
+      const [same, , , last, floor, now, entries] = await this.#look(epoch, after, count);
       if (same !== 1) {
         await this.renew();
         continue;
       }
       return {
         epoch,
+        now: Number(now),
         last: String(last),
         floor: floor === "" ? null : String(floor),
         entries: toEntries(entries),
@@ -90,7 +96,7 @@ export class RedisEpochs {
     return found !== undefined && checkOfMarker(found.marker) === name.check ? found : null;
   }
 
-  /** When the first of the epochs behind this one began; `Infinity` when there is none. */
+  /** When the epochs behind this one began, by the clock that was earliest; `Infinity` when there is none. */
   startBehind({ number }: { readonly number: number }): number {
     return Math.min(...this.#all.filter((epoch) => epoch.number > number).map((epoch) => epoch.startedAt));
   }
@@ -99,12 +105,13 @@ export class RedisEpochs {
     for (let round = 0; round < ROUNDS; round++) {
       const all = await this.#source.epochs();
       const last = all.at(-1);
-      const [same, run, marker, , , now] = await this.#look(last, "0-0", 0);
+      const [same, run, marker, id, , now] = await this.#look(last, "0-0", 0);
       if (last !== undefined && same === 1) {
         this.#all = all;
         return last;
       }
-      await this.#begin({ all, seen: { run: String(run), marker: String(marker), now: Number(now) } });
+      const time = Math.max(Number(now), millisecondsOf(String(id)));
+      await this.#begin({ all, seen: { run: String(run), marker: String(marker), time } });
     }
     throw new HubError("unavailable", "No epoch of the stream could be begun");
   }
@@ -121,9 +128,10 @@ export class RedisEpochs {
         }),
       )
       : seen.marker;
-    // Whichever clock is ahead: what was lost lay in the stream before it, by the clock of the ids.
-    const startedAt = Math.max(this.#source.now(), seen.now);
-    const epoch = { number: (last?.number ?? 0) + 1, startedAt, runId: seen.run, marker };
+    // What was lost is in the store, with the time it was published at, be it by a clock that was wrong since or is another.
+    const [newest, now] = [await this.#source.newest() ?? 0, this.#source.now()];
+    const times = { startedAt: Math.min(now, seen.time), lostUntil: Math.max(now, seen.time, newest) };
+    const epoch = { number: (last?.number ?? 0) + 1, ...times, runId: seen.run, marker };
     if (await this.#source.beginEpoch(epoch, last?.number ?? 0)) {
       log.warn("Epoch {number} of the stream begins; readers of an earlier one read the store first", {
         number: epoch.number,

@@ -79,7 +79,9 @@ export class Replay {
   /** The place before the first event received at or after a time; the head when there is none. */
   async receivedFrom(state: StreamState, time: number): Promise<Place> {
     const until = endBehind(state.epoch, state.last);
-    let at: PublicationPlace = { pub: Math.max(0, time - STREAM_SKEW_MS), pend: "" };
+    // Where the clock of Redis is behind, times of publication were moved to it.
+    const moved = Math.min(0, state.now - this.#source.now());
+    let at: PublicationPlace = { pub: Math.max(0, time - STREAM_SKEW_MS + moved), pend: "" };
     for (;;) {
       const page = await this.#source.published({ after: at, until, limit: REPLAY_OVERLAP_ENTRIES });
       for (const { event, pub, pend } of page.entries) {
@@ -135,10 +137,10 @@ export class Replay {
   /** Whether everything published from a time on is in the stream, or will be. */
   async #holdsFrom(state: StreamState, pub: number): Promise<boolean> {
     if (isTrimmed(state, pub)) return false;
-    const { number, startedAt } = state.epoch;
-    if (startedAt + REPLAY_SKEW_MS <= pub) return true;
+    const { number, lostUntil } = state.epoch;
+    if (lostUntil + REPLAY_SKEW_MS <= pub) return true;
     // Nothing was lost before the first epoch when nothing was stored before it.
-    return number === 1 && (await this.#source.oldest() ?? Infinity) >= startedAt - STREAM_SKEW_MS;
+    return number === 1 && (await this.#source.oldest() ?? Infinity) >= lostUntil - STREAM_SKEW_MS;
   }
 
   /**
@@ -212,7 +214,7 @@ function timeBefore(head: string): number {
 
 /** The time by which everything was published that lay in the stream before H or before the epoch. */
 function endBehind(epoch: Epoch, head: string): number {
-  return Math.max(millisecondsOf(head), epoch.startedAt) + REPLAY_SKEW_MS;
+  return Math.max(millisecondsOf(head), epoch.lostUntil) + REPLAY_SKEW_MS;
 }
 
 /** Whether the stream no longer holds everything that was published from a time on. */

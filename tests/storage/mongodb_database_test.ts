@@ -142,7 +142,7 @@ mongoTest("what is stored is told, and read again in the order of publication", 
   const until = read[20]!.pub;
   const early = await publications.published({ after: first, limit: 100, until });
   assertEquals(early.entries, read.filter(({ pub }) => pub < until));
-  assertEquals(await publications.oldest(), read[0]!.pub);
+  assertEquals([await publications.oldest(), await publications.newest()], [read[0]!.pub, read.at(-1)!.pub]);
   await harness.store.erase("other", "user-1");
   const left = await publications.published({ after: first, limit: 100 });
   assertEquals([left.entries.length, left.place], [31, { pub: read.at(-1)!.pub, pend: read.at(-1)!.pend }]);
@@ -155,7 +155,10 @@ mongoTest("insertions can be published at another time, those of other insertion
   const heard: StoredEvent[] = [];
   publications.watchStored((group) => heard.push(...group));
   await store(harness.store, events(4));
+  const names = new Set(heard.map(({ pend }) => pend));
+  assertEquals(await publications.uncountedOf([...heard, { key: heard[1]!.key, pend: heard[2]!.pend }]), names);
   await harness.settle();
+  assertEquals(await publications.uncountedOf(heard), new Set());
   const later = heard[0]!.pub + HOUR;
   await publications.republishAt([heard[0]!, { key: heard[1]!.key, pend: heard[2]!.pend }], later);
   const { entries } = await publications.published({ after: { pub: heard[0]!.pub + MINUTE, pend: "" }, limit: 10 });
@@ -165,7 +168,8 @@ mongoTest("insertions can be published at another time, those of other insertion
 mongoTest("of two processes that begin an epoch one is first", async (harness) => {
   const one = harness.store.publications;
   const other = (await harness.another()).publications;
-  const epoch = (number: number, marker: string) => ({ number, startedAt: NOON + number, runId: "run", marker });
+  const times = { startedAt: NOON, lostUntil: NOON + MINUTE };
+  const epoch = (number: number, marker: string) => ({ number, ...times, runId: "run", marker });
   assertEquals(await one.epochs(), []);
   assertEquals((await Promise.all([one.beginEpoch(epoch(1, "a"), 0), other.beginEpoch(epoch(1, "b"), 0)])).sort(), [
     false,

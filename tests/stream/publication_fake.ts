@@ -119,6 +119,12 @@ export class FakeStore extends MemoryStore implements PublicationSource, SettleS
     return all.length === 0 ? null : all.reduce((a, b) => Math.min(a, b));
   }
 
+  async newest(): Promise<number | null> {
+    await this.#reach();
+    const all = [...this.#documents.values()].map(({ pub }) => pub);
+    return all.length === 0 ? null : all.reduce((a, b) => Math.max(a, b));
+  }
+
   async purgedUntil(): Promise<number | null> {
     await this.#reach();
     return this.#purgedUntil;

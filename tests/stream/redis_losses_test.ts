@@ -131,3 +131,52 @@ redisTest(
     assertEquals(await parts.resume(waiting), { reset: EPOCH, ids: idsOf(kept) });
   },
 );
+
+for (const skewMs of [-60_000, 60_000]) {
+  redisTest(
+    `the clock of the store is off by ${skewMs} ms: what an emptied Redis lost is given back`,
+    async (server) => {
+      const source = new FakeStore();
+      source.skewMs = skewMs;
+      await using parts = await openStream(server, { source });
+      const cursor = await parts.leave();
+      const now = () => ({ receivedAt: source.now() });
+      const [lost, later] = [events(5, now), events(5, now)];
+      await parts.store(lost);
+      await server.flushAll();
+      await parts.store(later);
+      const { reset, ids } = await parts.resume(cursor);
+      assertEquals([reset, ids.toSorted()], [EPOCH, idsOf([...lost, ...later]).toSorted()]);
+      // A time of receipt leads to all of it too, wherever their times of publication were moved.
+      const { position } = await parts.stream.open(TENANT, { receivedAt: lost[0]!.receivedAt });
+      assertEquals(idsIn(await readAll(parts.stream, { after: position })).toSorted(), ids.toSorted());
+    },
+  );
+}
+
+redisTest("a Redis whose clock was ahead for a while is emptied: what it lost is given back", async (server) => {
+  await using parts = await openStream(server);
+  await server.send("XADD", "events", `${Date.now() + 3_600_000}-0`, "anything", "else");
+  const cursor = await parts.leave();
+  const [lost, later] = [events(5), events(5)];
+  await parts.store(lost);
+  await server.restart("empty");
+  await parts.store(later);
+  const { reset, ids } = await parts.resume(cursor);
+  assertEquals([reset, ids.toSorted()], [EPOCH, idsOf([...lost, ...later]).toSorted()]);
+});
+
+redisTest(
+  "the Redis that comes next is a minute behind: what it held before a reader came is given",
+  async (server) => {
+    const source = new FakeStore();
+    source.skewMs = 60_000;
+    await using parts = await openStream(server, { source });
+    await server.send("XADD", "events", `${Date.now() + 60_000}-0`, "anything", "else");
+    const cursor = await parts.leave();
+    await server.restart("empty");
+    const later = events(5);
+    await parts.store(later);
+    assertEquals(await parts.resume(cursor), { reset: EPOCH, ids: idsOf(later) });
+  },
+);
