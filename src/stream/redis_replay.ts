@@ -28,10 +28,8 @@ import {
   type EpochName,
   formatPosition,
   millisecondsOf,
-  type OverlapPlace,
   type Place,
   type ReplayPlace,
-  type StreamPlace,
 } from "./redis_position.ts";
 import { checkOfMarker } from "./redis_scripts.ts";
 
@@ -63,17 +61,19 @@ export class Replay {
 
   /** The place from which nothing is missed that was behind a lost place. The reader is told of it. */
   lost(state: StreamState, place: Place): Place {
-    const time = place.phase === "stream" || place.phase === "overlap" ? this.timeOf(place) : place.at.pub;
-    const pub = Math.max(0, Math.min(time, this.#epochs.startBehind(place.epoch)) - REPLAY_MARGIN_MS);
+    const pub = Math.max(0, Math.min(this.timeOf(place), this.#epochs.startBehind(place.epoch)) - REPLAY_MARGIN_MS);
     return { ...placeAt(state, { pub, pend: "" }), told: true };
   }
 
   /**
-   * The time of a place in the stream: what lies behind it has a later id, and was published after the epoch began. The id
-   * alone says nothing where nothing was published yet.
+   * The time of a place: the reader has what was published before, but for the skew. What lies behind a place of the
+   * stream has a later id and was published after the epoch began; the id alone says nothing where nothing was published
+   * yet. A replay leaves to the stream what lies behind H, also where it has given what was published later.
    */
-  timeOf({ epoch, id }: StreamPlace | OverlapPlace): number {
-    return Math.max(millisecondsOf(id), this.#epochs.find(epoch)?.startedAt ?? 0);
+  timeOf(place: Place): number {
+    const startedAt = this.#epochs.find(place.epoch)?.startedAt ?? 0;
+    if (place.phase === "stream" || place.phase === "overlap") return Math.max(millisecondsOf(place.id), startedAt);
+    return Math.min(place.at.pub, Math.max(millisecondsOf(place.head), startedAt));
   }
 
   /** The place before the first event received at or after a time; the head when there is none. */

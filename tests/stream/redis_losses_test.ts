@@ -2,14 +2,15 @@
 import { assertEquals } from "@std/assert";
 import type { Event } from "../../src/event.ts";
 import { RedisStream, type RedisStreamOptions } from "../../src/stream/redis.ts";
-import { parsePosition } from "../../src/stream/redis_position.ts";
+import { toFields } from "../../src/stream/redis_entry.ts";
+import { formatPosition, parsePosition } from "../../src/stream/redis_position.ts";
 import type { EventStream, Position } from "../../src/stream.ts";
 import type { RedisServer } from "../services/redis.ts";
 import { events, idsOf, TENANT } from "../storage/conformance/events.ts";
 import { idsIn, readAll } from "./conformance/reading.ts";
 import { FakeStore } from "./publication_fake.ts";
 import { QUICK } from "./redis.ts";
-import { redisTest } from "./redis_hub.ts";
+import { ageEpoch, redisTest } from "./redis_hub.ts";
 
 const EPOCH = { reason: "epoch", mode: "replay" } as const;
 
@@ -180,3 +181,37 @@ redisTest(
     assertEquals(await parts.resume(cursor), { reset: EPOCH, ids: idsOf(later) });
   },
 );
+
+redisTest("a loss in the middle of a replay gives back what the replay left to the stream", async (server) => {
+  const source = new FakeStore();
+  const now = Date.now();
+  const [startedAt, lostUntil, head] = [now - 600_000, now - 60_000, now - 40_000];
+  await ageEpoch(server, source, { startedAt, lostUntil });
+  // Right behind H: one that waited for 18 s, and later ones.
+  const all: Event[] = [];
+  for (
+    const [id, pub] of [[head, head], [head + 1, head - 18_000], [head + 15_000, head + 15_000], [now, now - 20_000]]
+  ) {
+    const [one] = events(1) as [Event];
+    source.at = pub!;
+    await source.append([one]);
+    source.at = null;
+    all.push(one);
+    const stored = source.documents.get(`${one.tenant}:${one.id}`)!;
+    await server.send("XADD", "events", `${id}-0`, ...toFields(stored));
+  }
+  await using parts = await openStream(server, { source });
+  const { epoch } = parsePosition(await parts.stream.head());
+  const at = { pub: head - 100_000, pend: "" };
+  let position = formatPosition({ phase: "closing", epoch, at, head: `${head}-0`, told: true });
+  const given: string[] = [];
+  for (let i = 0; i < 3; i++) {
+    const page = await parts.stream.read({ after: position, limit: 1, tenant: TENANT });
+    given.push(...idsIn(page.entries));
+    position = page.position;
+  }
+  assertEquals([given, parsePosition(position).phase], [[all[0]!.id], "closing"]);
+  await server.flushAll();
+  const { reset, ids } = await parts.resume(parts.stream.cursor(TENANT, position));
+  assertEquals([reset, ids.toSorted()], [EPOCH, idsOf(all).toSorted()]);
+});
