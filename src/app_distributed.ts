@@ -34,7 +34,7 @@ export async function openDistributed(
     stream,
     workers: (hub) => {
       const rollup = rollupWorker({ url, prefix, source });
-      const ingest = inboundWorker({ url, prefix, hub, deadLetters: store.deadLetters, now: clocks.now });
+      const ingest = inboundWorker({ url, prefix, source, hub, deadLetters: store.deadLetters, now: clocks.now });
       const sweep = new SweepWorker({ url, prefix, source, entriesMax });
       workers = { groups: [rollup, ingest], sweep };
       return [rollup, sweep, ingest];
@@ -114,6 +114,7 @@ function sourceOf({ publications, settler }: MongodbStore): PublicationSource & 
     uncountedOf: (insertions) => publications.uncountedOf(insertions),
     unpublished: (limit) => publications.unpublished(limit),
     markPublished: (insertions) => publications.markPublished(insertions),
+    database: () => publications.database(),
     epochs: () => publications.epochs(),
     beginEpoch: (epoch, expected) => publications.beginEpoch(epoch, expected),
     settleThese: (insertions) => settler.settleThese(insertions),

@@ -59,6 +59,8 @@ export const UNPUBLISHED_EVENTS_MAX = 10_000;
 export const REPUBLISH_ATTEMPTS_MAX = 5;
 /** How often a lost connection is made anew, and what failed is tried again: within a second of the return. */
 export const REDIS_RETRY_MS = 250;
+/** How often it is looked whether a Redis that must not be used may be used now. */
+export const STREAM_OBJECTION_MS = SECOND_MS;
 /** A command without an answer for so long is given up, and its connection with it. */
 export const REDIS_COMMAND_MS = 5 * SECOND_MS;
 /** A blocking read ends after so long, to look whether the stream is still the same. */

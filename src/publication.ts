@@ -90,6 +90,9 @@ export interface PublicationSource {
   /** Notes that these are published now. */
   markPublished(insertions: readonly Insertion[]): Promise<void>;
 
+  /** A random text that names this database, without a dot; made with the first call. */
+  database(): Promise<string>;
+
   /** The epochs, oldest first; the last one is the current. */
   epochs(): Promise<readonly Epoch[]>;
 

@@ -49,13 +49,15 @@ export interface EpochDocument {
   readonly marker: string;
 }
 
-/** What purges leave behind: the one document `purge` of the collection `meta`. */
-export interface PurgeDocument {
-  readonly _id: "purge";
+/** What is kept of the database as a whole: what purges leave behind (`purge`), and its name (`database`). */
+export interface MetaDocument {
+  readonly _id: "purge" | "database";
   /** Largest timestamp of an event ever purged. */
   readonly through?: Date;
   /** Largest `pub` of one. */
   readonly pub?: Date;
+  /** Random text that names the database. */
+  readonly id?: string;
 }
 
 /** A dead letter. */
@@ -81,7 +83,7 @@ export interface Collections {
   readonly rollups: Collection<CellsDocument>;
   readonly tenants: Collection<TenantDocument>;
   readonly epochs: Collection<EpochDocument>;
-  readonly meta: Collection<PurgeDocument>;
+  readonly meta: Collection<MetaDocument>;
   readonly deadLetters: Collection<DeadLetterDocument>;
   /** Inside {@link MongoConnection.causally}: goes with every command. */
   readonly session?: ClientSession;

@@ -1,5 +1,6 @@
 /** What a stream asks of the store: the order of publication, what may be missing in it, and the epochs of the stream. */
 import { type Collection, type Filter } from "mongodb";
+import { HubError } from "../errors.ts";
 import { MONGODB_COMMAND_DOCUMENTS, MONGODB_REPLY_DOCUMENTS } from "../limits.ts";
 import {
   comparePlaces,
@@ -90,6 +91,21 @@ export class Publications implements PublicationSource {
 
   async markPublished(insertions: readonly Insertion[]): Promise<void> {
     await this.#update(insertions, (events, filter) => events.updateMany(filter, { $unset: { unpub: "" } }));
+  }
+
+  database(): Promise<string> {
+    return this.#connection.run(async ({ meta }) => {
+      const id = crypto.randomUUID().replaceAll("-", "");
+      try {
+        await meta.updateOne({ _id: "database" }, { $setOnInsert: { id } }, { upsert: true });
+      } catch (error) {
+        // Another process names it at the same moment.
+        if (!isDuplicateKey(error)) throw error;
+      }
+      const found = await meta.findOne({ _id: "database" });
+      if (typeof found?.id !== "string") throw new HubError("unavailable", "The database has no name in `meta`");
+      return found.id;
+    });
   }
 
   epochs(): Promise<readonly Epoch[]> {

@@ -5,7 +5,7 @@ import { MONGODB_COMMAND_DOCUMENTS, MONGODB_PURGE_STATE_MS, PURGE_HOLD_WARNED_MS
 import { describeHeld, fateOf, type PurgeBorder } from "../retention.ts";
 import { MINUTE_MS, minuteOf } from "../window.ts";
 import { chunksOf, eachOf } from "./mongodb_batches.ts";
-import type { Collections, PurgeDocument } from "./mongodb_connection.ts";
+import type { Collections, MetaDocument } from "./mongodb_connection.ts";
 import type { EventDocument } from "./mongodb_documents.ts";
 import { eventsBehind, placeOf } from "./mongodb_pages.ts";
 
@@ -51,7 +51,7 @@ export class PurgeState {
     this.#learn({ _id: "purge", through, pub });
   }
 
-  #learn(found: PurgeDocument | null): void {
+  #learn(found: MetaDocument | null): void {
     if (found?.through) this.#throughMinute = Math.max(this.#throughMinute, minuteOf(found.through.getTime()));
   }
 }

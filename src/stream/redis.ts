@@ -84,7 +84,7 @@ export class RedisStream implements EventStream {
     this.#retentionMinMs = options.retentionMinMs ?? RETENTION_MIN_MS;
     this.#connection = new RedisConnection(url, { name: "eventhub", timeoutMs });
     this.#keys = new RedisKeys(prefix);
-    this.#epochs = new RedisEpochs(source, this.#connection, this.#keys);
+    this.#epochs = new RedisEpochs(source, this.#connection, this.#keys, { announces: true });
     this.#publisher = new Publisher({
       source,
       connection: this.#connection,
@@ -149,6 +149,8 @@ export class RedisStream implements EventStream {
    */
   async forget(tenant: string, userId: string): Promise<number> {
     this.#publisher.forget(tenant, userId);
+    // Nothing of this database is there.
+    if (await this.#epochs.isForeign()) return 0;
     const search = () => unlessRefused(forgetUser(this.#connection, { keys: this.#keys, tenant, userId }));
     const forgotten = await search();
     const again = wait(STREAM_SEARCH_AGAIN_MS, this.#stopping.signal).then(async () => {
@@ -168,8 +170,9 @@ export class RedisStream implements EventStream {
   }
 
   /** How long the streams are, and how far the hub's groups are with them. */
-  measure(): Promise<ServerMeasures> {
-    return unlessRefused(measureStreams(this.#connection, this.#keys));
+  async measure(): Promise<ServerMeasures> {
+    await this.#epochs.current();
+    return await unlessRefused(measureStreams(this.#connection, this.#keys));
   }
 
   /** Resolves when everything this process stored is published; while Redis is away, it waits. */

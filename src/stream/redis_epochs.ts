@@ -4,13 +4,16 @@
  * missing, so another epoch begins, by compare-and-set in the store, and readers of the old one go back to the store.
  *
  * Redis comes first: a marker that no epoch knows is taken as it is found. So two processes that notice the same loss
- * agree, and one that dies between the two steps leaves a marker that the next one takes up.
+ * agree, and one that dies between the two steps leaves a marker that the next one takes up. Only where something speaks
+ * against using this Redis at all, nothing is begun, and everything rejects as `unavailable`.
  */
 import { getLogger } from "@logtape/logtape";
 import { HubError } from "../errors.ts";
+import { STREAM_OBJECTION_MS } from "../limits.ts";
 import type { Epoch, PublicationSource } from "../publication.ts";
 import { type RedisConnection, type Reply, unlessRefused } from "./redis_connection.ts";
 import { type RawEntry, toEntries } from "./redis_entry.ts";
+import { databaseOf, isForeign, markerOf, type Objection, objectionTo } from "./redis_objection.ts";
 import { type EpochName, millisecondsOf } from "./redis_position.ts";
 import { checkOfMarker, CLAIM, LOOK, newMarker, type RedisKeys } from "./redis_scripts.ts";
 
@@ -39,29 +42,48 @@ interface Seen {
 }
 
 /** What epochs ask of the store. */
-type EpochSource = Pick<PublicationSource, "epochs" | "beginEpoch" | "newest" | "now">;
+export type EpochSource = Pick<PublicationSource, "database" | "epochs" | "beginEpoch" | "newest" | "now">;
 
 /** Knows the epochs and begins new ones. */
 export class RedisEpochs {
   readonly #source: EpochSource;
   readonly #connection: RedisConnection;
   readonly #keys: RedisKeys;
+  readonly #announces: boolean;
   #all: readonly Epoch[] = [];
+  #objection: { readonly kind: Objection["kind"]; readonly error: HubError; readonly seenAt: number } | null = null;
   #renewing: Promise<Epoch> | null = null;
 
+  /** `announces`: it logs what speaks against using this Redis; one of a process does. */
   constructor(
     source: EpochSource,
     connection: RedisConnection,
     keys: RedisKeys,
+    { announces = false }: { announces?: boolean } = {},
   ) {
     this.#source = source;
     this.#connection = connection;
     this.#keys = keys;
+    this.#announces = announces;
+  }
+
+  /** What speaks against using this Redis, as was seen last; `null` when nothing does. */
+  get objection(): Objection["kind"] | null {
+    return this.#objection?.kind ?? null;
   }
 
   /** The epoch as last seen; the first call looks. */
   async current(): Promise<Epoch> {
-    return this.#all.at(-1) ?? await this.renew();
+    const objection = this.#objection;
+    if (objection === null) return this.#all.at(-1) ?? await this.renew();
+    if (performance.now() - objection.seenAt < STREAM_OBJECTION_MS) throw objection.error;
+    return await this.renew();
+  }
+
+  /** Whether the keys in this Redis are those of another database. Begins nothing. */
+  async isForeign(): Promise<boolean> {
+    const [, , marker] = await this.#look(undefined, "0-0", 0);
+    return isForeign(String(marker), await this.#source.database());
   }
 
   /** Looks at the stream and at most `count` entries behind a place; begins an epoch where the stream lost anything. */
@@ -106,28 +128,40 @@ export class RedisEpochs {
       const all = await this.#source.epochs();
       const last = all.at(-1);
       const [same, run, marker, id, , now] = await this.#look(last, "0-0", 0);
+      const database = await this.#source.database();
+      this.#object(objectionTo({ marker: String(marker) }, { database, stream: this.#keys.stream }));
       if (last !== undefined && same === 1) {
         this.#all = all;
         return last;
       }
       const time = Math.max(Number(now), millisecondsOf(String(id)));
-      await this.#begin({ all, seen: { run: String(run), marker: String(marker), time } });
+      await this.#begin({ all, database, seen: { run: String(run), marker: String(marker), time } });
     }
     throw new HubError("unavailable", "No epoch of the stream could be begun");
   }
 
-  async #begin({ all, seen }: { all: readonly Epoch[]; seen: Seen }): Promise<void> {
+  /** Rejects while something speaks against using this Redis. */
+  #object(objection: Objection | null): void {
+    if (objection === null) {
+      if (this.#objection !== null && this.#announces) log.info("The live stream can be used again");
+      this.#objection = null;
+      return;
+    }
+    const { kind, detail } = objection;
+    if (this.#objection?.kind !== kind && this.#announces) {
+      log.error("The live stream cannot be used: {detail}", { detail });
+    }
+    const error = new HubError("unavailable", "The live stream cannot be used", { cause: new Error(detail) });
+    this.#objection = { kind, error, seenAt: performance.now() };
+    throw error;
+  }
+
+  async #begin(
+    { all, database, seen }: { all: readonly Epoch[]; database: string; seen: Seen },
+  ): Promise<void> {
     const last = all.at(-1);
-    const isKnown = seen.marker === "" || all.some((epoch) => epoch.marker === seen.marker);
-    const marker = isKnown
-      ? String(
-        await CLAIM.run(this.#connection, {
-          keys: [this.#keys.stream, this.#keys.epoch, this.#keys.floor],
-          args: [seen.marker, newMarker()],
-          repeatable: true,
-        }),
-      )
-      : seen.marker;
+    const isNew = databaseOf(seen.marker) === database && all.every((epoch) => epoch.marker !== seen.marker);
+    const marker = isNew ? seen.marker : await this.#claim(seen.marker, database);
     // What was lost is in the store, with the time it was published at, be it by a clock that was wrong since or is another.
     const [newest, now] = [await this.#source.newest() ?? 0, this.#source.now()];
     const times = { startedAt: Math.min(now, seen.time), lostUntil: Math.max(now, seen.time, newest) };
@@ -138,6 +172,14 @@ export class RedisEpochs {
         reason: last === undefined ? "first" : last.runId === seen.run ? "emptied" : "restarted",
       });
     }
+  }
+
+  /** Sets a new marker, unless another process did; answers which one holds. */
+  async #claim(seen: string, database: string): Promise<string> {
+    const { stream, epoch, floor } = this.#keys;
+    const args = [seen, markerOf(database, newMarker())];
+    const claiming = CLAIM.run(this.#connection, { keys: [stream, epoch, floor], args, repeatable: true });
+    return String(await unlessRefused(claiming));
   }
 
   async #look(epoch: Epoch | undefined, after: string, count: number): Promise<readonly (Reply | undefined)[]> {

@@ -44,6 +44,8 @@ export interface GroupOptions {
   readonly claimEveryMs?: number;
   readonly blockMs?: number;
   readonly timeoutMs?: number;
+  /** Asked before anything is taken; rejects while nothing may be. */
+  readonly admit?: (connection: RedisConnection) => Promise<void>;
 }
 
 /** The connections and the name of one run. */
@@ -104,6 +106,7 @@ export class GroupWorker implements SupervisedWorker {
     const hold = new Hold(connection);
     while (!signal.aborted) {
       try {
+        await this.#options.admit?.(connection);
         const slot = await takeSlot(hold, { keys: this.#keys, group });
         await this.#hold(hold, { reader, connection, slot, signal });
       } catch (cause) {

@@ -7,6 +7,7 @@ import type { PublicationSource, SettleSource } from "../publication.ts";
 import { CellNews } from "./redis_cells.ts";
 import type { RedisConnection } from "./redis_connection.ts";
 import { fromFields, type RawEntry } from "./redis_entry.ts";
+import { RedisEpochs } from "./redis_epochs.ts";
 import { type GroupOptions, GroupWorker } from "./redis_group.ts";
 import { RedisKeys } from "./redis_scripts.ts";
 
@@ -14,7 +15,7 @@ import { RedisKeys } from "./redis_scripts.ts";
 export const ROLLUP_GROUP = "rollup";
 
 /** What the workers of the role `rollup` work with. The times are shortened by tests. */
-export interface RollupOptions extends Partial<Omit<GroupOptions, "url" | "group" | "stream" | "prefix">> {
+export interface RollupOptions extends Partial<Omit<GroupOptions, "url" | "group" | "stream" | "prefix" | "admit">> {
   readonly url: string;
   readonly prefix?: string;
   readonly source: PublicationSource & SettleSource;
@@ -24,7 +25,7 @@ export interface RollupOptions extends Partial<Omit<GroupOptions, "url" | "group
 
 /** The worker that counts what the stream brings. Any number of them share the work. */
 export function rollupWorker(options: RollupOptions): GroupWorker {
-  const { url, prefix = "events" } = options;
+  const { url, prefix = "events", source } = options;
   const keys = new RedisKeys(prefix);
   const group: GroupOptions = {
     entriesMax: ROLLUP_PASS_ENTRIES,
@@ -34,6 +35,7 @@ export function rollupWorker(options: RollupOptions): GroupWorker {
     prefix,
     group: ROLLUP_GROUP,
     stream: () => keys.stream,
+    admit: async (connection) => void await new RedisEpochs(source, connection, keys).renew(),
   };
   const news = new CellNews(keys);
   return new GroupWorker(group, (entries, connection) => settle(entries, { ...options, connection, news }));

@@ -1,5 +1,5 @@
 /** What lies in the database, and what a stream asks of it. */
-import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertNotEquals, assertThrows } from "@std/assert";
 import { Decimal128, ObjectId } from "mongodb";
 import { comparePlaces, type PublicationPlace, type StoredEvent } from "../../src/publication.ts";
 import { MongodbStore } from "../../src/storage/mongodb.ts";
@@ -182,6 +182,25 @@ mongoTest("of two processes that begin an epoch one is first", async (harness) =
   assertEquals(epochs.map(({ number }) => number), [1, 2]);
   assertEquals(epochs[1], epoch(2, "c"));
   assertThrows(() => one.beginEpoch(epoch(4, "e"), 2), RangeError);
+});
+
+mongoTest("an epoch that an earlier version kept is read: it has one time and no more", async (harness) => {
+  const epochs = harness.database.collection<{ _id: number }>("epochs");
+  await epochs.insertOne({ _id: 1, ...{ started_at: new Date(NOON), run_id: "run", marker: "a" } });
+  const [epoch] = await harness.store.publications.epochs();
+  assertEquals([epoch!.startedAt, epoch!.lostUntil], [NOON, NOON]);
+});
+
+mongoTest("all processes agree on the name of the database, and another database has another", async (harness) => {
+  const one = harness.store.publications;
+  const other = (await harness.another()).publications;
+  const [name, same] = await Promise.all([one.database(), other.database()]);
+  assertEquals([same, await one.database()], [name, name]);
+  assertMatch(name, /^[0-9a-f]{32}$/);
+  await harness.store.purge(Date.now());
+  assertEquals(await one.database(), name);
+  await using elsewhere = await openMongodb();
+  assertNotEquals(await elsewhere.store.publications.database(), name);
 });
 
 mongoTest("health names the server and the database, never the password", async (harness) => {

@@ -42,6 +42,7 @@ export class FakeStore extends MemoryStore implements PublicationSource, SettleS
   readonly #documents = new Map<string, Document>();
   readonly #listeners = new Set<(group: readonly StoredEvent[]) => void>();
   readonly #epochs: Epoch[] = [];
+  readonly #database = crypto.randomUUID();
   #sorted: Document[] | null = null;
   #lastPub = 0;
   #purgedUntil: number | null = null;
@@ -149,6 +150,11 @@ export class FakeStore extends MemoryStore implements PublicationSource, SettleS
   async markPublished(insertions: readonly Insertion[]): Promise<void> {
     await this.#reach();
     for (const document of this.#find(insertions)) document.unpub = false;
+  }
+
+  async database(): Promise<string> {
+    await this.#reach();
+    return this.#database;
   }
 
   async epochs(): Promise<readonly Epoch[]> {
