@@ -36,6 +36,7 @@ export function rollupWorker(options: RollupOptions): GroupWorker {
     group: ROLLUP_GROUP,
     stream: () => keys.stream,
     admit: async (connection) => void await new RedisEpochs(source, connection, keys).renew(),
+    isTrimmed: true,
   };
   const news = new CellNews(keys);
   return new GroupWorker(group, (entries, connection) => settle(entries, { ...options, connection, news }));

@@ -112,7 +112,7 @@ end
 
 /**
  * KEYS stream, epoch, floor; ARGV marker, run, place, count. Answers `[1, run, marker, last id, floor, milliseconds of
- * the clock, entries behind the place]`, or `[0, run, marker, …]` where the epoch differs or the stream was made anew.
+ * the clock, entries behind the place]`, or `[0, run, marker, …]` where the epoch differs or the stream is lost.
  */
 export const LOOK = new Script(`${STATE}
 local time = redis.call('TIME')
@@ -139,8 +139,8 @@ return redis.call('GET', KEYS[2])
 /**
  * KEYS stream, epoch, floor, last batch of this publisher; ARGV marker, run, batch, length of the stream, skew allowed,
  * then for each entry its time of publication, the number of texts that follow, and these: names and values of its
- * fields. Answers `["sent"]`; `["lost"]` where the epoch differs; or, with nothing added, `["far", t, indexes]`: these lie
- * too far from t, the time of Redis. A batch that is sent again because its answer was lost is not added again.
+ * fields. Answers `["sent"]`; `["lost"]` where the epoch differs or the stream is lost; or, with nothing added,
+ * `["far", t, indexes]`: these lie too far from t, the time of Redis. A batch that is sent again because its answer was lost is not added again.
  */
 export const PUBLISH = new Script(`${STATE}
 if lost or run ~= ARGV[2] or marker ~= ARGV[1] then return {'lost'} end

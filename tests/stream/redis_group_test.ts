@@ -2,7 +2,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { addCells } from "../../src/stream/redis_cells.ts";
 import { RedisConnection } from "../../src/stream/redis_connection.ts";
-import { groupsOf, GroupWorker } from "../../src/stream/redis_group.ts";
+import { GroupWorker } from "../../src/stream/redis_group.ts";
+import { groupsOf } from "../../src/stream/redis_groups.ts";
 import { rollupWorker } from "../../src/stream/redis_rollup.ts";
 import { RedisStream } from "../../src/stream/redis.ts";
 import { SweepWorker } from "../../src/stream/redis_sweep.ts";
@@ -83,6 +84,46 @@ redisTest(
     assertEquals(worker.lost, 2);
   },
 );
+
+redisTest(
+  "a stream that was trimmed past the group is noticed, and what it was not given is counted",
+  async (server) => {
+    const source = new FakeStore();
+    await server.send("XGROUP", "CREATE", ...GROUP, "0", "MKSTREAM");
+    {
+      await using stream = await RedisStream.open({ url: server.url, source, ...QUICK, entriesMax: 200 });
+      for (let i = 0; i < 10; i++) await source.append(events(100));
+      await stream.whenPublished();
+    }
+    const worker = rollupWorker({ url: server.url, source, ...QUICK_GROUP, ageMs: 60_000 });
+    await using _running = running(worker);
+    await until(
+      "the rest is counted",
+      () => [...source.documents.values()].filter(({ pending }) => !pending).length >= 200,
+    );
+    assertEquals([worker.overruns, worker.lost], [1, 0]);
+    await using _sweeping = running(
+      new SweepWorker({ url: server.url, source, everyMs: 20, ageMs: 0, entriesMax: 200 }),
+    );
+    await whenCounted(source);
+    assertEquals(worker.overruns, 1);
+  },
+);
+
+redisTest("of large entries fewer are read at once", async (server) => {
+  const text = "x".repeat(16_000);
+  for (let i = 0; i < 2_000; i++) await server.send("XADD", "own", "*", "text", text);
+  const given: number[] = [];
+  const group = { url: server.url, group: "g", stream: () => "own", entriesMax: 10_000, blockMs: 50 };
+  const worker = new GroupWorker(group, (entries) => {
+    given.push(entries.length);
+    return Promise.resolve(entries.map(({ id }) => id));
+  });
+  await using _running = running(worker);
+  await until("all are given", () => given.reduce((sum, count) => sum + count, 0) === 2_000);
+  assert(given.every((count) => count * text.length <= 9 * 1024 * 1024), `${given} were read at once`);
+  assert(given.length <= 6, `${given} were read at once`);
+});
 
 redisTest("two workers share the work under names of their own, and a name is free again", async (server) => {
   const names = async () => Number(await server.send("EXISTS", "events:slot:rollup:1", "events:slot:rollup:2"));
