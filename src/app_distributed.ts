@@ -118,6 +118,7 @@ function sourceOf({ publications, settler }: MongodbStore): PublicationSource & 
     markPublished: (insertions) => publications.markPublished(insertions),
     database: () => publications.database(),
     epochs: () => publications.epochs(),
+    followEpoch: (number) => publications.followEpoch(number),
     beginEpoch: (epoch, expected) => publications.beginEpoch(epoch, expected),
     settleThese: (insertions) => settler.settleThese(insertions),
     sweep: (options) => settler.sweep(options),

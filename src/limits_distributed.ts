@@ -61,6 +61,10 @@ export const UNPUBLISHED_BYTES_MAX = 32 * MEBIBYTE;
 export const REPUBLISH_ATTEMPTS_MAX = 5;
 /** How often a lost connection is made anew, and what failed is tried again: within a second of the return. */
 export const REDIS_RETRY_MS = 250;
+/** How often the tail asks the store whether its epoch is still the last, and notes there that it is followed. */
+export const STREAM_COMPARE_MS = 5 * SECOND_MS;
+/** An epoch that no process followed for so long does not keep another Redis from being used. */
+export const EPOCH_FOLLOWED_MS = 30 * SECOND_MS;
 /** How often it is looked whether a Redis that must not be used may be used now. */
 export const STREAM_OBJECTION_MS = SECOND_MS;
 /** A command without an answer for so long is given up, and its connection with it. */

@@ -52,6 +52,8 @@ export interface Epoch {
   readonly lostUntil: number;
   /** The stream server's own name of its run: it changes when the server restarts. */
   readonly runId: string;
+  /** When a process last followed the stream in it, milliseconds of the store's clock. */
+  readonly followedAt: number;
   /** Random text that the stream holds too: it is gone when the stream was emptied. */
   readonly marker: string;
 }
@@ -98,6 +100,9 @@ export interface PublicationSource {
 
   /** The epochs, oldest first; the last one is the current. */
   epochs(): Promise<readonly Epoch[]>;
+
+  /** Notes that the stream is followed in this epoch now; `false` when it is not the current one. */
+  followEpoch(number: number): Promise<boolean>;
 
   /** Begins an epoch; `false` when the current one is not `expected` (0 = none): another process was faster. */
   beginEpoch(epoch: Epoch, expected: number): Promise<boolean>;

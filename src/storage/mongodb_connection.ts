@@ -45,6 +45,7 @@ export interface EpochDocument {
   readonly _id: number;
   readonly started_at: Date;
   readonly lost_until?: Date;
+  readonly followed_at?: Date;
   readonly run_id: string;
   readonly marker: string;
 }

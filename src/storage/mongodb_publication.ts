@@ -119,14 +119,23 @@ export class Publications implements PublicationSource {
   epochs(): Promise<readonly Epoch[]> {
     return this.#connection.run(async ({ epochs }) => {
       const found = await epochs.find().sort({ _id: 1 }).toArray();
-      return found.map(({ _id, started_at: startedAt, lost_until: lostUntil, run_id: runId, marker }): Epoch => ({
+      // Earlier versions kept one time.
+      return found.map(({ _id, started_at: startedAt, ...one }): Epoch => ({
         number: _id,
         startedAt: startedAt.getTime(),
-        // Earlier versions kept one time.
-        lostUntil: (lostUntil ?? startedAt).getTime(),
-        runId,
-        marker,
+        lostUntil: (one.lost_until ?? startedAt).getTime(),
+        followedAt: (one.followed_at ?? startedAt).getTime(),
+        runId: one.run_id,
+        marker: one.marker,
       }));
+    });
+  }
+
+  followEpoch(number: number): Promise<boolean> {
+    return this.#connection.run(async ({ epochs }) => {
+      await epochs.updateOne({ _id: number }, { $set: { followed_at: new Date(this.now()) } });
+      const [current] = await epochs.find().sort({ _id: -1 }).limit(1).toArray();
+      return current?._id === number;
     });
   }
 
@@ -169,8 +178,12 @@ function these(insertions: readonly Insertion[]): Filter<EventDocument> {
 
 /** The number is the key: of two processes that begin it at once, one is first. */
 async function insertEpoch(epochs: Collection<EpochDocument>, epoch: Epoch): Promise<boolean> {
-  const { number, startedAt, lostUntil, runId, marker } = epoch;
-  const times = { started_at: new Date(startedAt), lost_until: new Date(lostUntil) };
+  const { number, runId, marker } = epoch;
+  const times = {
+    started_at: new Date(epoch.startedAt),
+    lost_until: new Date(epoch.lostUntil),
+    followed_at: new Date(epoch.followedAt),
+  };
   try {
     await epochs.insertOne({ _id: number, ...times, run_id: runId, marker });
     return true;

@@ -61,6 +61,8 @@ export interface RedisStreamOptions {
   readonly blockMs?: number;
   /** How long an answer of Redis may take, milliseconds. */
   readonly timeoutMs?: number;
+  /** How often the store is asked whether another Redis is in use, milliseconds. */
+  readonly compareMs?: number;
 }
 
 /** The stream of one process: it publishes what the store of this process takes, and hands out what all publish. */
@@ -95,7 +97,8 @@ export class RedisStream implements EventStream {
       entriesMax: options.entriesMax ?? STREAM_ENTRIES_DEFAULT,
     });
     this.#replay = new Replay(source, this.#epochs);
-    this.#tail = new RedisTail({ url, keys: this.#keys, epochs: this.#epochs, blockMs: options.blockMs, timeoutMs });
+    const { blockMs, compareMs } = options;
+    this.#tail = new RedisTail({ url, keys: this.#keys, epochs: this.#epochs, blockMs, timeoutMs, compareMs });
   }
 
   /**

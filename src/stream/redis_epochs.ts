@@ -42,7 +42,10 @@ interface Seen {
 }
 
 /** What epochs ask of the store. */
-export type EpochSource = Pick<PublicationSource, "database" | "epochs" | "beginEpoch" | "newest" | "now">;
+export type EpochSource = Pick<
+  PublicationSource,
+  "database" | "epochs" | "followEpoch" | "beginEpoch" | "newest" | "now"
+>;
 
 /** Knows the epochs and begins new ones. */
 export class RedisEpochs {
@@ -53,6 +56,7 @@ export class RedisEpochs {
   #all: readonly Epoch[] = [];
   #objection: { readonly kind: Objection["kind"]; readonly error: HubError; readonly seenAt: number } | null = null;
   #renewing: Promise<Epoch> | null = null;
+  #database: string | null = null;
 
   /** `announces`: it logs what speaks against using this Redis; one of a process does. */
   constructor(
@@ -83,7 +87,20 @@ export class RedisEpochs {
   /** Whether the keys in this Redis are those of another database. Begins nothing. */
   async isForeign(): Promise<boolean> {
     const [, , marker] = await this.#look(undefined, "0-0", 0);
-    return isForeign(String(marker), await this.#source.database());
+    return isForeign(String(marker), await this.#name());
+  }
+
+  /**
+   * Asks the store whether this epoch is still the last. Redis alone cannot tell that another one has taken its place. A
+   * store that cannot be asked stores nothing either.
+   */
+  async compare(): Promise<void> {
+    const { number } = await this.current();
+    const isLast = await this.#source.followEpoch(number).catch((cause) => {
+      log.debug("The epoch could not be compared", { cause });
+      return true;
+    });
+    if (!isLast) await this.renew();
   }
 
   /** Looks at the stream and at most `count` entries behind a place; begins an epoch where the stream lost anything. */
@@ -128,14 +145,15 @@ export class RedisEpochs {
       const all = await this.#source.epochs();
       const last = all.at(-1);
       const [same, run, marker, id, , now] = await this.#look(last, "0-0", 0);
-      const database = await this.#source.database();
-      this.#object(objectionTo({ marker: String(marker) }, { database, stream: this.#keys.stream }));
+      const [database, { stream }, at] = [await this.#name(), this.#keys, this.#source.now()];
+      const seen = { run: String(run), marker: String(marker) };
+      this.#object(objectionTo(seen, { database, epochs: all, now: at, stream }));
       if (last !== undefined && same === 1) {
         this.#all = all;
         return last;
       }
       const time = Math.max(Number(now), millisecondsOf(String(id)));
-      await this.#begin({ all, database, seen: { run: String(run), marker: String(marker), time } });
+      await this.#begin({ all, database, seen: { ...seen, time } });
     }
     throw new HubError("unavailable", "No epoch of the stream could be begun");
   }
@@ -153,6 +171,8 @@ export class RedisEpochs {
     }
     const error = new HubError("unavailable", "The live stream cannot be used", { cause: new Error(detail) });
     this.#objection = { kind, error, seenAt: performance.now() };
+    // Where a name leads to another server by now, a new connection finds it.
+    if (kind === "replaced") this.#connection.reconnect();
     throw error;
   }
 
@@ -164,7 +184,11 @@ export class RedisEpochs {
     const marker = isNew ? seen.marker : await this.#claim(seen.marker, database);
     // What was lost is in the store, with the time it was published at, be it by a clock that was wrong since or is another.
     const [newest, now] = [await this.#source.newest() ?? 0, this.#source.now()];
-    const times = { startedAt: Math.min(now, seen.time), lostUntil: Math.max(now, seen.time, newest) };
+    const times = {
+      startedAt: Math.min(now, seen.time),
+      lostUntil: Math.max(now, seen.time, newest),
+      followedAt: now,
+    };
     const epoch = { number: (last?.number ?? 0) + 1, ...times, runId: seen.run, marker };
     if (await this.#source.beginEpoch(epoch, last?.number ?? 0)) {
       log.warn("Epoch {number} of the stream begins; readers of an earlier one read the store first", {
@@ -172,6 +196,10 @@ export class RedisEpochs {
         reason: last === undefined ? "first" : last.runId === seen.run ? "emptied" : "restarted",
       });
     }
+  }
+
+  async #name(): Promise<string> {
+    return this.#database ??= await this.#source.database();
   }
 
   /** Sets a new marker, unless another process did; answers which one holds. */
@@ -191,4 +219,14 @@ export class RedisEpochs {
     });
     return await unlessRefused(answer) as readonly Reply[];
   }
+}
+
+/** The epochs as each connection sees them: two of one process may lead to different servers. */
+export function epochsOf(source: EpochSource, keys: RedisKeys): (connection: RedisConnection) => RedisEpochs {
+  const known = new WeakMap<RedisConnection, RedisEpochs>();
+  return (connection) => {
+    const epochs = known.get(connection) ?? new RedisEpochs(source, connection, keys);
+    known.set(connection, epochs);
+    return epochs;
+  };
 }

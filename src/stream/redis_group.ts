@@ -50,7 +50,10 @@ export interface GroupOptions {
   readonly claimEveryMs?: number;
   readonly blockMs?: number;
   readonly timeoutMs?: number;
-  /** Asked before anything is taken; rejects while nothing may be. */
+  /**
+   * Asked before anything is taken, and again by the connection that brought entries, before they are handled; rejects
+   * while nothing may be.
+   */
   readonly admit?: (connection: RedisConnection) => Promise<void>;
 }
 
@@ -197,6 +200,7 @@ export class GroupWorker implements SupervisedWorker {
       const [next, entries = [], gone] = await session.connection.send("XAUTOCLAIM", ...claim) as readonly Reply[];
       await this.#reportGone((gone ?? []) as readonly string[], session.connection);
       const there = toEntries(entries);
+      if (there.length > 0) await this.#options.admit?.(session.connection);
       // Before Redis 7 those whose message is gone are taken over without being named: they are found among the own.
       const areAllThere = there.length === (entries as readonly Reply[]).length;
       if (!await this.#pass(there, session) || !areAllThere) return await this.#takeOwn(session);
@@ -247,6 +251,7 @@ export class GroupWorker implements SupervisedWorker {
     const command = ["GROUP", group, slot.consumer, ...count, ...block, "STREAMS", this.#stream, after];
     const reply = await reader.send("XREADGROUP", ...command) as readonly (readonly Reply[])[] | null;
     const entries = toEntries(reply?.[0]?.[1]);
+    await this.#options.admit?.(reader);
     if (entries.length > 0) {
       const fitting = Math.floor(GROUP_READ_BYTES * entries.length / Math.max(1, bytesOf(entries)));
       this.#entriesMax = Math.min(entriesMax, Math.max(1, fitting));

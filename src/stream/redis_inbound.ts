@@ -10,7 +10,7 @@ import { INBOUND_FAILURES_MAX, INBOUND_PASS_ENTRIES } from "../limits.ts";
 import { Trouble } from "../worker.ts";
 import type { RedisConnection } from "./redis_connection.ts";
 import type { RawEntry } from "./redis_entry.ts";
-import { type EpochSource, RedisEpochs } from "./redis_epochs.ts";
+import { epochsOf, type EpochSource, type RedisEpochs } from "./redis_epochs.ts";
 import { type GroupOptions, GroupWorker } from "./redis_group.ts";
 import { decodeInbound, type Inbound } from "./redis_inbound_entry.ts";
 import { newMarker, RedisKeys } from "./redis_scripts.ts";
@@ -36,6 +36,7 @@ export interface InboundOptions extends Partial<Omit<GroupOptions, "url" | "grou
 export function inboundWorker(options: InboundOptions): GroupWorker {
   const { url, prefix = "events" } = options;
   const keys = new RedisKeys(prefix);
+  const epochs = epochsOf(options.source, keys);
   const intake = new Intake(options, keys);
   const group: GroupOptions = {
     entriesMax: INBOUND_PASS_ENTRIES,
@@ -45,7 +46,7 @@ export function inboundWorker(options: InboundOptions): GroupWorker {
     group: INBOUND_GROUP,
     stream: () => keys.inbound,
     deletesDone: true,
-    admit: (connection) => admit(new RedisEpochs(options.source, connection, keys)),
+    admit: (connection) => admit(epochs(connection)),
   };
   return new GroupWorker(group, (entries, connection) => intake.take(entries, connection));
 }

@@ -7,7 +7,7 @@ import type { PublicationSource, SettleSource } from "../publication.ts";
 import { CellNews } from "./redis_cells.ts";
 import type { RedisConnection } from "./redis_connection.ts";
 import { fromFields, type RawEntry } from "./redis_entry.ts";
-import { RedisEpochs } from "./redis_epochs.ts";
+import { epochsOf } from "./redis_epochs.ts";
 import { type GroupOptions, GroupWorker } from "./redis_group.ts";
 import { RedisKeys } from "./redis_scripts.ts";
 
@@ -27,6 +27,7 @@ export interface RollupOptions extends Partial<Omit<GroupOptions, "url" | "group
 export function rollupWorker(options: RollupOptions): GroupWorker {
   const { url, prefix = "events", source } = options;
   const keys = new RedisKeys(prefix);
+  const epochs = epochsOf(source, keys);
   const group: GroupOptions = {
     entriesMax: ROLLUP_PASS_ENTRIES,
     passMs: ROLLUP_PASS_MS,
@@ -35,7 +36,9 @@ export function rollupWorker(options: RollupOptions): GroupWorker {
     prefix,
     group: ROLLUP_GROUP,
     stream: () => keys.stream,
-    admit: async (connection) => void await new RedisEpochs(source, connection, keys).renew(),
+    // Asked behind the reading too: what only a former Redis brought is not counted by its entry, so that the sweep finds
+    // it and publishes it in the other one.
+    admit: async (connection) => void await epochs(connection).renew(),
     isTrimmed: true,
   };
   const news = new CellNews(keys);

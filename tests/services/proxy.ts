@@ -5,11 +5,12 @@ const CHUNK_BYTES = 64 * 1024;
 /** Forwards connections to a port of this machine until it is disposed. */
 export class TcpProxy implements AsyncDisposable {
   readonly port: number;
+  /** Where new connections lead. */
+  target: number;
   /** Time that every answer takes longer, milliseconds. */
   delayMs = 0;
   /** Whether answers of the server vanish. */
   dropsAnswers = false;
-  readonly #target: number;
   readonly #listener: Deno.TcpListener;
   readonly #open = new Set<Deno.TcpConn>();
   readonly #pipes = new Set<Promise<void>>();
@@ -18,7 +19,7 @@ export class TcpProxy implements AsyncDisposable {
   #dropped = 0;
 
   private constructor(target: number) {
-    this.#target = target;
+    this.target = target;
     this.#listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     this.port = this.#listener.addr.port;
     this.#accepting = this.#accept();
@@ -63,7 +64,7 @@ export class TcpProxy implements AsyncDisposable {
     for await (const client of this.#listener) {
       let server: Deno.TcpConn;
       try {
-        server = await Deno.connect({ hostname: "127.0.0.1", port: this.#target });
+        server = await Deno.connect({ hostname: "127.0.0.1", port: this.target });
       } catch {
         close(client);
         continue;

@@ -174,7 +174,7 @@ mongoTest("insertions can be published at another time, those of other insertion
 mongoTest("of two processes that begin an epoch one is first", async (harness) => {
   const one = harness.store.publications;
   const other = (await harness.another()).publications;
-  const times = { startedAt: NOON, lostUntil: NOON + MINUTE };
+  const times = { startedAt: NOON, lostUntil: NOON + MINUTE, followedAt: NOON };
   const epoch = (number: number, marker: string) => ({ number, ...times, runId: "run", marker });
   assertEquals(await one.epochs(), []);
   assertEquals((await Promise.all([one.beginEpoch(epoch(1, "a"), 0), other.beginEpoch(epoch(1, "b"), 0)])).sort(), [
@@ -187,6 +187,8 @@ mongoTest("of two processes that begin an epoch one is first", async (harness) =
   const epochs = await other.epochs();
   assertEquals(epochs.map(({ number }) => number), [1, 2]);
   assertEquals(epochs[1], epoch(2, "c"));
+  assertEquals([await one.followEpoch(1), await other.followEpoch(2)], [false, true]);
+  assert((await one.epochs()).every(({ followedAt }) => followedAt >= Date.now() - MINUTE), "it is not noted");
   assertThrows(() => one.beginEpoch(epoch(4, "e"), 2), RangeError);
 });
 
@@ -194,7 +196,7 @@ mongoTest("an epoch that an earlier version kept is read: it has one time and no
   const epochs = harness.database.collection<{ _id: number }>("epochs");
   await epochs.insertOne({ _id: 1, ...{ started_at: new Date(NOON), run_id: "run", marker: "a" } });
   const [epoch] = await harness.store.publications.epochs();
-  assertEquals([epoch!.startedAt, epoch!.lostUntil], [NOON, NOON]);
+  assertEquals([epoch!.startedAt, epoch!.lostUntil, epoch!.followedAt], [NOON, NOON, NOON]);
 });
 
 mongoTest("all processes agree on the name of the database, and another database has another", async (harness) => {

@@ -169,6 +169,13 @@ export class FakeStore extends MemoryStore implements PublicationSource, SettleS
     return [...this.#epochs];
   }
 
+  async followEpoch(number: number): Promise<boolean> {
+    await this.#reach();
+    const i = this.#epochs.findIndex((epoch) => epoch.number === number);
+    if (i !== -1) this.#epochs[i] = { ...this.#epochs[i]!, followedAt: this.now() };
+    return this.#epochs.at(-1)?.number === number;
+  }
+
   async beginEpoch(epoch: Epoch, expected: number): Promise<boolean> {
     await this.#reach();
     if ((this.#epochs.at(-1)?.number ?? 0) !== expected) return false;

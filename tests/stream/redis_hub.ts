@@ -143,6 +143,17 @@ export function produce(source: FakeStore): { stop(): Promise<Event[]> } {
   };
 }
 
+/** The same store, of which this process stores nothing itself. */
+export function silent(source: FakeStore): FakeStore {
+  return new Proxy(source, {
+    get: (target, name) => {
+      if (name === "watchStored") return () => () => {};
+      const value = Reflect.get(target, name, target);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+}
+
 /** Records an epoch that began long ago, as if this Redis had been followed since. */
 export async function ageEpoch(
   server: RedisServer,
@@ -153,7 +164,7 @@ export async function ageEpoch(
   const [, runId = ""] = /run_id:(\w+)/.exec(String(await server.send("INFO", "server"))) ?? [];
   await server.send("SET", "events:epoch", marker);
   await server.send("HSET", "events:floor", "marker", marker);
-  await source.beginEpoch({ number: 1, startedAt, lostUntil, runId, marker }, 0);
+  await source.beginEpoch({ number: 1, startedAt, lostUntil, followedAt: startedAt, runId, marker }, 0);
 }
 
 /**

@@ -5,12 +5,15 @@ import { RedisStream } from "../../src/stream/redis.ts";
 import { inboundWorker } from "../../src/stream/redis_inbound.ts";
 import { reasonOf } from "../../src/worker.ts";
 import { recordLogs } from "../logs.ts";
-
+import { TcpProxy } from "../services/proxy.ts";
+import { RedisServer } from "../services/redis.ts";
 import { events, idsOf, TENANT } from "../storage/conformance/events.ts";
+import { idsIn, readAll } from "./conformance/reading.ts";
 import { FakeStore } from "./publication_fake.ts";
 import { QUICK, QUICK_GROUP, running } from "./redis.ts";
-import { openParts, Reader, redisTest, until, whenCounted } from "./redis_hub.ts";
+import { openParts, Reader, redisTest, silent, until, whenCounted } from "./redis_hub.ts";
 
+const REPLACED = /Other processes of this database use another Redis.*EVENTHUB_STREAM_URL/;
 const FOREIGN = /"events" and "events:…" in Redis belong to another database.*EVENTHUB_STREAM_PREFIX/;
 
 /** Why a stream cannot be used, as health tells it. */
@@ -110,7 +113,7 @@ redisTest("the stream of an earlier version, whose marker names no database, is 
   const marker = "0123456789abcdef0123456789abcdef";
   await server.send("SET", "events:epoch", marker);
   const startedAt = Date.now() - 1_000;
-  await source.beginEpoch({ number: 1, startedAt, lostUntil: startedAt, runId, marker }, 0);
+  await source.beginEpoch({ number: 1, startedAt, lostUntil: startedAt, followedAt: startedAt, runId, marker }, 0);
   await using stream = await RedisStream.open({ url: server.url, source, ...QUICK });
   await stream.check();
   const { marker: now } = (await source.epochs()).at(-1)!;
@@ -118,4 +121,90 @@ redisTest("the stream of an earlier version, whose marker names no database, is 
   // Two databases cannot both have it.
   await using other = await RedisStream.open({ url: server.url, source: new FakeStore(), ...QUICK });
   assertMatch(await reasonAgainst(other), FOREIGN);
+});
+
+/** What the processes of a former Redis are opened with: they soon ask whether it is still in use. */
+const SOON = { compareMs: 50 } as const;
+
+redisTest(
+  "another Redis is in use: who follows the former one is told, and misses nothing in the other",
+  async (server) => {
+    await using logs = await recordLogs();
+    await using other = await RedisServer.start();
+    const source = new FakeStore();
+    await using former = await openParts(server.url, { ...SOON, source: silent(source) });
+    await former.stream.check();
+    const cursor = await cursorOf(former.stream);
+    await using current = await RedisStream.open({ url: other.url, source, ...QUICK });
+    const woken = Promise.withResolvers<void>();
+    former.stream.watch(() => woken.resolve());
+    const all = events(20);
+    await source.append(all);
+    await current.whenPublished();
+    // A reader that waits for entries which will never come is woken to be told.
+    await woken.promise;
+    await until("the former one is given up", () => former.stream.check().then(() => false, () => true));
+    assertMatch(await reasonAgainst(former.stream), REPLACED);
+    const error = await assertRejects(() => former.stream.open(TENANT, { cursor }), HubError);
+    assertEquals(error.code, "unavailable");
+    assertEquals(logs.lines.filter((line) => REPLACED.test(line)).length, 1);
+    const { position, reset } = await current.open(TENANT, { cursor });
+    assertEquals(reset, { reason: "epoch", mode: "replay" });
+    assertEquals(idsIn(await readAll(current, { after: position })), idsOf(all));
+    assertEquals((await source.epochs()).length, 2);
+  },
+);
+
+redisTest("what only a former Redis was given is counted, and published in the one that is in use", async (server) => {
+  await using other = await RedisServer.start();
+  const source = new FakeStore();
+  // It asks too late, so that it publishes in the former one.
+  await using former = await openParts(server.url, { source, compareMs: 3_600_000 });
+  await former.stream.check();
+  await using current = await openParts(other.url, { ...SOON, source: silent(source) });
+  await using reader = new Reader(current.stream, await cursorOf(current.stream));
+  const all = events(20);
+  await source.append(all);
+  await until("they are in the former one", async () => await server.send("XLEN", "events") === 20);
+  await reader.whenSeen(all);
+  await whenCounted(source);
+  assertEquals(reader.resets, []);
+});
+
+redisTest("where nobody uses the other Redis any more, the former one is used again", async (server) => {
+  await using other = await RedisServer.start();
+  const source = new FakeStore();
+  await using former = await openParts(server.url, { ...SOON, source });
+  await using reader = new Reader(former.stream, await cursorOf(former.stream));
+  {
+    await using current = await RedisStream.open({ url: other.url, source: silent(source), ...SOON, ...QUICK });
+    await current.check();
+    await until("the former one is given up", () => former.stream.check().then(() => false, () => true));
+  }
+  const all = events(20);
+  await source.append(all);
+  source.skewMs = 60_000;
+  await reader.whenSeen(all);
+  await whenCounted(source);
+  assertEquals((await source.epochs()).length, 3);
+});
+
+redisTest("a name that leads to another Redis by now: a new connection finds it", async (server) => {
+  await using other = await RedisServer.start();
+  await using proxy = TcpProxy.to(server.port);
+  const source = new FakeStore();
+  await using parts = await openParts(`redis://127.0.0.1:${proxy.port}`, { ...SOON, source });
+  await using reader = new Reader(parts.stream, await cursorOf(parts.stream));
+  proxy.target = other.port;
+  await using current = await RedisStream.open({ url: other.url, source: silent(source), ...QUICK });
+  await current.check();
+  await until("the other one is used", async () => {
+    return (await parts.stream.head().catch(() => "")).startsWith("00000002");
+  });
+  const all = events(20);
+  await source.append(all);
+  await reader.whenSeen(all);
+  await whenCounted(source);
+  assertEquals([await server.send("XLEN", "events"), await other.send("XLEN", "events")], [0, 20]);
+  assertEquals((await source.epochs()).length, 2);
 });
