@@ -8,6 +8,7 @@ import { type Outcome, processTest, runCli } from "./process.ts";
 
 interface Served extends AsyncDisposable {
   readonly test: TestRest;
+  readonly url: string;
   /** Runs `dead-letters …` against it. */
   cli(args: readonly string[], stdin?: string): Promise<Outcome>;
   /** The ids of the letters that are there. */
@@ -19,15 +20,27 @@ function serve(options: TestRestOptions = {}): Served {
   const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, (request) => {
     return test.rest.fetch(request);
   });
+  const url = `http://127.0.0.1:${server.addr.port}`;
   return {
     test,
-    cli: (args, stdin) => runCli(["dead-letters", ...args, "--url", `http://127.0.0.1:${server.addr.port}`], { stdin }),
+    url,
+    cli: (args, stdin) => runCli(["dead-letters", ...args, "--url", url], { stdin }),
     left: async () => (await test.letters.list("default", { limit: 1_000 })).letters.map(({ id }) => id),
     [Symbol.asyncDispose]: async () => {
       await server.shutdown();
       await test[Symbol.asyncDispose]();
     },
   };
+}
+
+/** The same with the permission to read files. */
+async function withFiles(args: readonly string[]): Promise<{ code: number; stderr: string }> {
+  const { code, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "--no-prompt", "--allow-net", "--allow-read", "src/cli/main.ts", "dead-letters", ...args],
+    cwd: new URL("../../", import.meta.url),
+    stdin: "null",
+  }).output();
+  return { code, stderr: new TextDecoder().decode(stderr) };
 }
 
 const linesOf = (text: string) => text === "" ? [] : text.trimEnd().split("\n");
@@ -108,7 +121,19 @@ processTest("cli dead-letters: a corrected event comes by standard input or from
   assertEquals(other.code, 0, "the letter had no id of its own");
   assertEquals(await left(), []);
 
-  // `deno task cli` may use the network and nothing else.
+  // One that may read files reads them; `deno task cli` may use the network and nothing else.
+  await test.letters.add([letter("in:m:3-0", INCOMPLETE)]);
+  const path = await Deno.makeTempFile({ prefix: "eventhub-cli-", suffix: ".json" });
+  try {
+    await Deno.writeTextFile(path, JSON.stringify(EVENT));
+    assertEquals((await withFiles(["redrive", "in:m:3-0", "--file", path, "--url", served.url])).code, 0);
+  } finally {
+    await Deno.remove(path);
+  }
+  assertEquals(await left(), []);
+  const missing = await withFiles(["redrive", "in:m:3-0", "--file", path, "--url", served.url]);
+  assertEquals(missing.code, 2);
+  assertStringIncludes(missing.stderr, `--file: cannot read ${path}: `);
   const file = await cli(["redrive", "in:m:2-0", "--file", "corrected.json"]);
   assertEquals([file.code, file.stdout], [2, ""]);
   assertStringIncludes(file.stderr, "use standard input: --file - < corrected.json");
