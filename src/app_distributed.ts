@@ -32,9 +32,10 @@ export async function openDistributed(
   return {
     store,
     stream,
-    workers: (hub) => {
+    deadLetters: store.deadLetters,
+    workers: ({ hub, deadLetters }) => {
       const rollup = rollupWorker({ url, prefix, source });
-      const ingest = inboundWorker({ url, prefix, source, hub, deadLetters: store.deadLetters, now: clocks.now });
+      const ingest = inboundWorker({ url, prefix, source, hub, deadLetters, now: clocks.now });
       const sweep = new SweepWorker({ url, prefix, source, entriesMax });
       workers = { groups: [rollup, ingest], sweep };
       return [rollup, sweep, ingest];

@@ -117,5 +117,7 @@ export const INBOUND_PASS_ENTRIES = 1_000;
 export const INBOUND_FAILURES_MAX = 5;
 /** Dead letters of a tenant; then the oldest is dropped. */
 export const DEAD_LETTERS_MAX = 100_000;
+/** Letters read at once for a page, which ends behind the read that fills it: with 64 KiB each they are 3.2 MB. */
+export const DEAD_LETTERS_READ_MAX = 50;
 /** How often names of consumers that are gone are removed. */
 export const JANITOR_EVERY_MS = 60 * SECOND_MS;
