@@ -65,6 +65,8 @@ export class RedisTail implements AsyncDisposable {
   async start(): Promise<void> {
     try {
       await this.#find();
+      // Before a former Redis finds that nobody follows this one.
+      await this.#options.epochs.compare();
     } catch (cause) {
       log.warn("The stream cannot be followed yet; it is tried again", { cause });
     }
