@@ -38,10 +38,10 @@ export function proxyBefore(url: string): { readonly proxy: TcpProxy; readonly u
 
 const PORTS: Readonly<Record<string, number>> = { "mongodb:": 27_017, "redis:": 6_379 };
 
-/** Opens both. */
-export async function openServers(): Promise<TestServers> {
+/** Opens both, or takes this Redis, which is closed with the rest. */
+export async function openServers(ownRedis?: TestRedis): Promise<TestServers> {
   const { MongoClient } = await import("mongodb");
-  const redis = await openTestRedis();
+  const redis = ownRedis ?? await openTestRedis();
   const url = mongoUrl(newDatabaseName());
   const client = new MongoClient(url);
   const count = (collection: string, filter = {}) => client.db().collection(collection).countDocuments(filter);

@@ -5,7 +5,7 @@
 import { MongodbStore } from "../../src/storage/mongodb.ts";
 
 /** How long the insert comes after the answer: long enough for a fault to fall between the two. */
-const LATENESS_MS = 200;
+const LATENESS_MS = 1_000;
 
 const { append } = MongodbStore.prototype;
 MongodbStore.prototype.append = function (events) {
