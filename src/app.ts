@@ -24,8 +24,8 @@ const SERVER_CLOSE_MS = 3_000;
 export interface App extends AsyncDisposable {
   /** For example `http://127.0.0.1:8000`. */
   readonly httpUrl: string;
-  /** For example `127.0.0.1:50051`. */
-  readonly grpcAddress: string;
+  /** For example `127.0.0.1:50051`; `null` without role `grpc`. */
+  readonly grpcAddress: string | null;
 }
 
 /**
@@ -83,7 +83,7 @@ export async function openApp(config: Config): Promise<App> {
   const resources = opening.move();
   return {
     httpUrl: `http://${host}:${server.addr.port}`,
-    grpcAddress: `${host}:${grpc.port}`,
+    grpcAddress: grpc.port === null ? null : `${host}:${grpc.port}`,
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   };
 }
@@ -130,9 +130,9 @@ async function openGrpc(options: {
   storage: Storage;
   supervisor: Supervisor;
   opening: AsyncDisposableStack;
-}): Promise<{ port: number; metrics(): Promise<unknown>; close(): Promise<void> }> {
+}): Promise<{ port: number | null; metrics(): Promise<unknown>; close(): Promise<void> }> {
   const { config, hub, storage: { connect }, supervisor, opening } = options;
-  const none = { port: 0, metrics: () => Promise.resolve([]), close: () => Promise.resolve() };
+  const none = { port: null, metrics: () => Promise.resolve([]), close: () => Promise.resolve() };
   if (!config.roles.includes("grpc")) return none;
   if (connect === null) {
     const server = opening.use(await startGrpc({ hub, config }).catch((error) => cannotServeGrpc(config, error)));

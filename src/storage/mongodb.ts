@@ -4,7 +4,7 @@
  */
 import type { DeadLetters } from "../dead_letters.ts";
 import type { Event } from "../event.ts";
-import { MONGODB_SWEEP_AGE_MS } from "../limits.ts";
+import { MONGODB_HEALTH_MS, MONGODB_SWEEP_AGE_MS } from "../limits.ts";
 import type { PublicationSource, SettleSource } from "../publication.ts";
 import type { AggregateQuery, AggregateRow } from "../rollup.ts";
 import type {
@@ -18,6 +18,7 @@ import type {
   StoreHealth,
   Total,
 } from "../storage.ts";
+import { within } from "../worker.ts";
 import { Appender } from "./mongodb_append.ts";
 import { MongoConnection } from "./mongodb_connection.ts";
 import { MongodbDeadLetters } from "./mongodb_dead_letters.ts";
@@ -58,6 +59,7 @@ export class MongodbStore implements EventStore {
   readonly #settler: Settler;
   readonly #purges = new PurgeState();
   readonly #isPublished: boolean;
+  #signOfLife: Promise<void> | null = null;
 
   private constructor(connection: MongoConnection, { isPublished }: { isPublished: boolean }) {
     this.#connection = connection;
@@ -134,9 +136,11 @@ export class MongodbStore implements EventStore {
     return this.#connection.run(({ events }) => erase(events, { tenant, userId }));
   }
 
+  /** A server that hangs is asked once, however often health is, and told as such after `MONGODB_HEALTH_MS`. */
   async health(): Promise<StoreHealth> {
     try {
-      await this.#connection.measureClock();
+      this.#signOfLife ??= this.#connection.measureClock().finally(() => this.#signOfLife = null);
+      await within(MONGODB_HEALTH_MS, "A sign of life of MongoDB", this.#signOfLife);
       return { ok: true, detail: this.#connection.description };
     } catch (error) {
       return { ok: false, detail: error instanceof Error ? error.message : String(error) };
