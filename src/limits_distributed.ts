@@ -63,6 +63,8 @@ export const REDIS_BLOCK_MS = 2 * SECOND_MS;
 export const REDIS_LEAVE_MS = REDIS_BLOCK_MS + SECOND_MS / 2;
 /** Entries behind the place where a replay goes on that are looked through, so as not to give them twice. */
 export const REPLAY_OVERLAP_ENTRIES = 5_000;
+/** Parts of the stream that are remembered for that; each has at most twice as many entries, some 150 bytes each. */
+export const REPLAY_OVERLAP_WINDOWS_MAX = 4;
 /** Entries looked at in one step of a search through the stream. */
 export const STREAM_SEARCH_ENTRIES = 2_000;
 /** The entries of a user are searched again so long after the first time, for those that were on their way. */

@@ -3,17 +3,11 @@
  * time by which everything before the place H in the stream was published; from H on the stream is followed.
  */
 import { heldBytes } from "../event.ts";
-import {
-  LOG_PAGE_BYTES_MAX,
-  LOG_PAGE_EVENTS,
-  REPLAY_MARGIN_MS,
-  REPLAY_OVERLAP_ENTRIES,
-  STREAM_SKEW_MS,
-} from "../limits.ts";
+import { LOG_PAGE_BYTES_MAX, REPLAY_MARGIN_MS, REPLAY_OVERLAP_ENTRIES, STREAM_SKEW_MS } from "../limits.ts";
 import type { Epoch, PublicationPage, PublicationPlace, PublicationSource, StoredEvent } from "../publication.ts";
 import type { LogPage, Position, Reset } from "../stream.ts";
-import { pendOf } from "./redis_entry.ts";
 import type { RedisEpochs, StreamState } from "./redis_epochs.ts";
+import { Overlap } from "./redis_overlap.ts";
 import { type EpochName, formatPosition, millisecondsOf, type Place } from "./redis_position.ts";
 import { checkOfMarker } from "./redis_scripts.ts";
 
@@ -36,11 +30,12 @@ export function streamPlace(epoch: Epoch, id: string): Place {
 export class Replay {
   readonly #source: PublicationSource;
   readonly #epochs: RedisEpochs;
-  #overlap: { readonly head: string; read: string; readonly pends: Set<string> } | null = null;
+  readonly #overlap: Overlap;
 
   constructor(source: PublicationSource, epochs: RedisEpochs) {
     this.#source = source;
     this.#epochs = epochs;
+    this.#overlap = new Overlap(epochs);
   }
 
   /** The place before the oldest event the store keeps; the head of the stream when there is none. */
@@ -113,21 +108,8 @@ export class Replay {
   async #withoutThoseBehind(head: string, entries: readonly StoredEvent[]): Promise<readonly StoredEvent[]> {
     const last = entries.at(-1);
     if (last === undefined || last.pub < millisecondsOf(head) - STREAM_SKEW_MS) return entries;
-    const behind = await this.#behind(head);
+    const behind = await this.#overlap.behind(head);
     return behind.size === 0 ? entries : entries.filter(({ pend }) => !behind.has(pend));
-  }
-
-  /** The insertions that the first entries behind H name. The last H is remembered: a replay asks at every page. */
-  async #behind(head: string): Promise<ReadonlySet<string>> {
-    let overlap = this.#overlap;
-    if (overlap?.head !== head) overlap = this.#overlap = { head, read: head, pends: new Set() };
-    while (overlap.pends.size < REPLAY_OVERLAP_ENTRIES) {
-      const { entries } = await this.#epochs.look({ after: overlap.read, count: LOG_PAGE_EVENTS });
-      for (const entry of entries) overlap.pends.add(pendOf(entry));
-      overlap.read = entries.at(-1)?.id ?? overlap.read;
-      if (entries.length < LOG_PAGE_EVENTS) break;
-    }
-    return overlap.pends;
   }
 }
 
