@@ -5,8 +5,7 @@
  *
  * `deno task soak:redis-faults --rounds 20 --rate 500 --frozen-ms 10000`
  */
-import { mongoKind, openServers, proxyBefore, type TestServers } from "../services/distributed.ts";
-import type { TcpProxy } from "../services/proxy.ts";
+import { mongoKind, openServers, type TestServers } from "../services/distributed.ts";
 import { RedisServer } from "../services/redis.ts";
 import { streamHead, verifyRollups } from "./api.ts";
 import { Fleet } from "./fleet.ts";
@@ -48,20 +47,17 @@ const HOUR_MS = 3_600_000;
 export async function runRedisFaults(options: RedisFaultsOptions): Promise<Report> {
   const redis = await RedisServer.start();
   await using servers = await openServers(redis);
-  const way = proxyBefore(redis.url);
-  await using proxy = way.proxy;
   await using fleet = await Fleet.start({
     roles: ["http", "http", "grpc", "rollup", "rollup"],
-    env: { ...servers.env, EVENTHUB_STREAM_URL: way.url },
+    env: servers.env,
     mains: { http: options.main },
   });
-  return await new RedisFaultsRun({ servers, redis, proxy, fleet, options }).run();
+  return await new RedisFaultsRun({ servers, redis, fleet, options }).run();
 }
 
 interface Given {
   readonly servers: TestServers;
   readonly redis: RedisServer;
-  readonly proxy: TcpProxy;
   readonly fleet: Fleet;
   readonly options: RedisFaultsOptions;
 }
@@ -186,7 +182,7 @@ class RedisFaultsRun {
 
   /** Resolves when Redis answers again. */
   async #befall(fault: RedisFault): Promise<void> {
-    const { redis, proxy, options } = this.#given;
+    const { redis, options } = this.#given;
     switch (fault) {
       case "emptied":
         return await redis.flushAll();
@@ -199,7 +195,7 @@ class RedisFaultsRun {
         await pause(options.frozenMs);
         return redis.thaw();
       case "cut":
-        return proxy.cut();
+        return await redis.cut();
     }
   }
 
