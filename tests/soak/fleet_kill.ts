@@ -87,6 +87,7 @@ export async function runFleetKill(options: FleetKillOptions): Promise<Report> {
       slowest_request_ms: load.slowestMs,
       seconds: loadSeconds,
       settled_after_ms: settledMs,
+      failed_starts: fleet.failedStarts,
     },
     violations,
   };
