@@ -64,12 +64,13 @@ export async function runFleetKill(options: FleetKillOptions): Promise<Report> {
   stop.abort();
   const loadSeconds = (Date.now() - startedAt) / 1_000;
   const settledMs = await untilSettled(servers);
-  const violations = [
-    ...await compareStore(fleet, ledger, startedAt),
-    ...await compareFollowers(followers, ledger),
+  const { lost, violations } = await compareStore(fleet, ledger, startedAt);
+  const expected = ledger.acknowledged.difference(lost);
+  violations.push(
+    ...(await Promise.all(followers.map((one) => compareFollower(one, ledger, expected)))).flat(),
     ...await fleet.stop(),
     ...fleet.surprises,
-  ];
+  );
   if (load.told.conflict > 0) violations.push(`${load.told.conflict} events were answered "conflict"`);
   return {
     name: `fleet on ${mongoKind}`,
@@ -105,7 +106,12 @@ async function followersOf(fleet: Fleet, lastFailureAt: () => number): Promise<r
     .map((place) => new FleetFollower({ ...place, after, lastFailureAt }));
 }
 
-async function compareStore(fleet: Fleet, ledger: Ledger, startedAt: number): Promise<readonly string[]> {
+/** What the store shows of the promises; `lost`: acknowledged events that it does not hold. */
+async function compareStore(
+  fleet: Fleet,
+  ledger: Ledger,
+  startedAt: number,
+): Promise<{ lost: ReadonlySet<string>; violations: string[] }> {
   const { httpUrl } = fleet.of("http")[0]!.address;
   const violations: string[] = [];
   const { missing, unknown, stored } = await ledger.compare(httpUrl);
@@ -114,19 +120,18 @@ async function compareStore(fleet: Fleet, ledger: Ledger, startedAt: number): Pr
   const { events, differing } = await verifyRollups(httpUrl, startedAt - DAY_MS, Date.now() + DAY_MS);
   if (differing > 0) violations.push(`${differing} cells differ from a recount`);
   if (events !== stored) violations.push(`${stored} events are listed, and ${events} are counted`);
-  return violations;
+  return { lost: new Set(missing), violations };
 }
 
-async function compareFollowers(followers: readonly FleetFollower[], ledger: Ledger): Promise<readonly string[]> {
+/** Everything acknowledged has come, nothing that was never sent, and nothing again without a reason. */
+async function compareFollower(one: FleetFollower, ledger: Ledger, expected: ReadonlySet<string>): Promise<string[]> {
   const violations: string[] = [];
-  for (const one of followers) {
-    const missing = await one.missing(ledger.acknowledged, REST_TIMEOUT_MS);
-    if (missing > 0) violations.push(`${one.name}: ${missing} acknowledged events did not come`);
-    if (one.unexplained > 0) violations.push(`${one.name}: ${one.unexplained} events came again for no reason`);
-    const unsent = [...one.seen].filter((id) => !ledger.sent.has(id));
-    if (unsent.length > 0) violations.push(`${one.name}: ${unsent.length} events came that were never sent`);
-    await one.stop();
-  }
+  const missing = await one.missing(expected, REST_TIMEOUT_MS);
+  if (missing > 0) violations.push(`${one.name}: ${missing} acknowledged events did not come`);
+  if (one.unexplained > 0) violations.push(`${one.name}: ${one.unexplained} events came again for no reason`);
+  const unsent = [...one.seen].filter((id) => !ledger.sent.has(id));
+  if (unsent.length > 0) violations.push(`${one.name}: ${unsent.length} events came that were never sent`);
+  await one.stop();
   return violations;
 }
 
