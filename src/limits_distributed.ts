@@ -17,6 +17,8 @@ export const MONGODB_CONNECTIONS_MAX = 24;
 export const MONGODB_SOCKET_TIMEOUT_MS = 30 * SECOND_MS;
 /** How long an operation looks for a server that can be written to; then it is answered "retry". */
 export const MONGODB_SELECTION_TIMEOUT_MS = 5 * SECOND_MS;
+/** How often a connection that is used asks for the server's clock. */
+export const MONGODB_CLOCK_MS = 60 * SECOND_MS;
 /** How long health waits for a sign of life. */
 export const MONGODB_HEALTH_MS = 2 * SECOND_MS;
 /** How long an id that is refused as a duplicate, and not there when it is looked up, is tried again. */
