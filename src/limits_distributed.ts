@@ -47,6 +47,8 @@ export const STREAM_PAGE_ENTRIES = 64;
 export const STREAM_ENTRIES_DEFAULT = 1_000_000;
 /** How far the time of publication of an entry may lie from its id. A replay starts earlier than that. */
 export const STREAM_SKEW_MS = 20 * SECOND_MS;
+/** The same with what the clock of Redis goes on during a script: the overlap of a replay and the stream. */
+export const REPLAY_SKEW_MS = STREAM_SKEW_MS + SECOND_MS;
 /** A replay starts so long before the place that was lost: the skew and some. */
 export const REPLAY_MARGIN_MS = 30 * SECOND_MS;
 /** Entries added by one script: Redis does nothing else meanwhile, about 3 µs an entry. */
