@@ -17,6 +17,8 @@ export const MONGODB_CONNECTIONS_MAX = 24;
 export const MONGODB_SOCKET_TIMEOUT_MS = 30 * SECOND_MS;
 /** How long an operation looks for a server that can be written to; then it is answered "retry". */
 export const MONGODB_SELECTION_TIMEOUT_MS = 5 * SECOND_MS;
+/** How often a connection that is used asks for the server's clock. */
+export const MONGODB_CLOCK_MS = 60 * SECOND_MS;
 /** How long health waits for a sign of life. */
 export const MONGODB_HEALTH_MS = 2 * SECOND_MS;
 /** How long an id that is refused as a duplicate, and not there when it is looked up, is tried again. */
@@ -45,6 +47,8 @@ export const STREAM_PAGE_ENTRIES = 64;
 export const STREAM_ENTRIES_DEFAULT = 1_000_000;
 /** How far the time of publication of an entry may lie from its id. A replay starts earlier than that. */
 export const STREAM_SKEW_MS = 20 * SECOND_MS;
+/** The same with what the clock of Redis goes on during a script: the overlap of a replay and the stream. */
+export const REPLAY_SKEW_MS = STREAM_SKEW_MS + SECOND_MS;
 /** A replay starts so long before the place that was lost: the skew and some. */
 export const REPLAY_MARGIN_MS = 30 * SECOND_MS;
 /** Entries added by one script: Redis does nothing else meanwhile, about 3 µs an entry. */

@@ -20,7 +20,7 @@ import type {
 } from "../storage.ts";
 import { within } from "../worker.ts";
 import { Appender } from "./mongodb_append.ts";
-import { MongoConnection } from "./mongodb_connection.ts";
+import { type Collections, MongoConnection } from "./mongodb_connection.ts";
 import { MongodbDeadLetters } from "./mongodb_dead_letters.ts";
 import { erase } from "./mongodb_erase.ts";
 import { aggregate, count } from "./mongodb_metrics.ts";
@@ -29,7 +29,7 @@ import { Publications } from "./mongodb_publication.ts";
 import { purge, PurgeState } from "./mongodb_purge.ts";
 import { rebuildHour } from "./mongodb_rebuild.ts";
 import { Recount } from "./mongodb_recount.ts";
-import { Settler } from "./mongodb_settle.ts";
+import { type Clearing, Settler } from "./mongodb_settle.ts";
 
 /** How to open a store. */
 export interface MongodbOptions {
@@ -102,18 +102,23 @@ export class MongodbStore implements EventStore {
    * Counts everything. Where a stream stands beside the store, events that are younger than `MONGODB_SWEEP_AGE_MS` keep
    * their mark: the worker that gets them from the stream clears it, because it knows that they were published.
    */
-  async settle(): Promise<number> {
-    if (!this.#isPublished) return await this.#settler.settleAll();
-    const { settled } = await this.#settler.sweep({ ageMs: MONGODB_SWEEP_AGE_MS });
-    return settled + await this.#settler.countAll();
+  settle(): Promise<number> {
+    return this.#connection.causally((collections) => this.#settleIn(collections));
+  }
+
+  async #settleIn(collections: Collections): Promise<number> {
+    const sweep = async (ageMs: number, clearing: Clearing) =>
+      (await this.#settler.sweepIn(collections, { ageMs, clearing })).settled;
+    if (!this.#isPublished) return await sweep(0, "counted");
+    return await sweep(MONGODB_SWEEP_AGE_MS, "unpublished") + await sweep(0, "left");
   }
 
   verify(range: EventRange): Promise<RecountReport> {
-    return this.#connection.run((collections) => new Recount(collections, this.#purges).run(range));
+    return this.#connection.causally((collections) => new Recount(collections, this.#purges).run(range));
   }
 
   rebuild(range: EventRange): Promise<RecountReport> {
-    return this.#connection.run((collections) =>
+    return this.#connection.causally((collections) =>
       new Recount(collections, this.#purges).run(
         range,
         (hour) => rebuildHour(collections, { tenant: range.tenant, hour, frozen: this.#purges.throughMinute }),
@@ -122,11 +127,11 @@ export class MongodbStore implements EventStore {
   }
 
   purge(receivedBefore: number, { now = Infinity }: { readonly now?: number } = {}): Promise<number> {
-    return this.#connection.run((collections) =>
+    return this.#connection.causally((collections) =>
       purge(collections, {
         border: { receivedBefore, now },
         state: this.#purges,
-        settle: () => this.settle(),
+        settle: () => this.#settleIn(collections),
         now: () => this.#connection.now(),
       })
     );

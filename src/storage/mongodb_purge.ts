@@ -1,15 +1,17 @@
 /** Deletes the oldest events; their cells stay, and nothing as old as they were is taken any more. */
 import { getLogger } from "@logtape/logtape";
-import type { Collection, Filter } from "mongodb";
+import type { Filter } from "mongodb";
 import { MONGODB_COMMAND_DOCUMENTS, MONGODB_PURGE_STATE_MS, PURGE_HOLD_WARNED_MS } from "../limits.ts";
 import { describeHeld, fateOf, type PurgeBorder } from "../retention.ts";
 import { MINUTE_MS, minuteOf } from "../window.ts";
 import { chunksOf, eachOf } from "./mongodb_batches.ts";
 import type { Collections, PurgeDocument } from "./mongodb_connection.ts";
 import type { EventDocument } from "./mongodb_documents.ts";
-import { eventsBehind } from "./mongodb_pages.ts";
+import { eventsBehind, placeOf } from "./mongodb_pages.ts";
 
 const log = getLogger(["eventhub", "mongodb"]);
+
+type MetaCollections = Pick<Collections, "meta" | "session">;
 
 /** What was purged so far, by any process. It only ever grows. */
 export class PurgeState {
@@ -30,22 +32,22 @@ export class PurgeState {
   }
 
   /** Reads the state when the last reading is older than `MONGODB_PURGE_STATE_MS`. */
-  async refresh(meta: Collection<PurgeDocument>): Promise<void> {
+  async refresh(collections: MetaCollections): Promise<void> {
     const now = performance.now();
-    if (now - this.#readAt > MONGODB_PURGE_STATE_MS) await this.read(meta);
+    if (now - this.#readAt > MONGODB_PURGE_STATE_MS) await this.read(collections);
   }
 
   /** Reads the state now. */
-  async read(meta: Collection<PurgeDocument>): Promise<void> {
+  async read({ meta, session }: MetaCollections): Promise<void> {
     const readAt = performance.now();
-    const found = await meta.findOne({ _id: "purge" });
+    const found = await meta.findOne({ _id: "purge" }, { session });
     this.#learn(found);
     this.#readAt = readAt;
   }
 
   /** Notes what is about to be purged, before it is: after a crash in between nothing is counted twice. */
-  async raise(meta: Collection<PurgeDocument>, { through, pub }: { through: Date; pub: Date }): Promise<void> {
-    await meta.updateOne({ _id: "purge" }, { $max: { through, pub } }, { upsert: true });
+  async raise({ meta, session }: MetaCollections, { through, pub }: { through: Date; pub: Date }): Promise<void> {
+    await meta.updateOne({ _id: "purge" }, { $max: { through, pub } }, { upsert: true, session });
     this.#learn({ _id: "purge", through, pub });
   }
 
@@ -78,7 +80,7 @@ interface PurgeOptions {
  * not counted whose minute would lose others, nothing goes: what is left of a minute cannot be counted afterwards.
  */
 export async function purge(collections: Collections, { border, state, settle, now }: PurgeOptions): Promise<number> {
-  const { events, meta } = collections;
+  const { events, session } = collections;
   let settledAt = now();
   await settle();
   let purged = 0;
@@ -86,11 +88,11 @@ export async function purge(collections: Collections, { border, state, settle, n
   let ahead: Doomed[] = [];
   for (let after: Doomed | null = null, end = false; !end;) {
     const page: Doomed[] = await events.find<Doomed>(
-      eventsBehind(after && { pub: after.pub.getTime(), key: after._id }),
-      { projection: { timestamp: 1, received_at: 1, pub: 1, arrival: 1, pend: 1, unpub: 1, erased: 1 } },
-    ).sort({ pub: 1, _id: 1 }).limit(MONGODB_COMMAND_DOCUMENTS).toArray();
+      eventsBehind(after && placeOf(after)),
+      { projection: { timestamp: 1, received_at: 1, pub: 1, arrival: 1, pend: 1, unpub: 1, erased: 1 }, session },
+    ).sort({ pub: 1, arrival: 1 }).limit(MONGODB_COMMAND_DOCUMENTS).toArray();
     after = page.at(-1) ?? null;
-    const found = [...ahead, ...byArrival(page)];
+    const found = [...ahead, ...page];
     const { count, isEnd } = dueOf(found, border);
     end = isEnd || page.length < MONGODB_COMMAND_DOCUMENTS;
     ahead = found.slice(count);
@@ -100,14 +102,14 @@ export async function purge(collections: Collections, { border, state, settle, n
     if (doomed.length === 0) continue;
     const through = new Date(Math.max(...doomed.map((event) => event.timestamp.getTime())));
     const raised = minuteOf(through.getTime()) > state.throughMinute;
-    await state.raise(meta, { through, pub: doomed.at(-1)!.pub });
+    await state.raise(collections, { through, pub: doomed.at(-1)!.pub });
     // A minute that loses events cannot be counted afterwards: what came in meanwhile is counted first.
     if (raised) {
       settledAt = now();
       await settle();
     }
-    if (await isUncounted(events, { through, settledAt })) break;
-    purged += await remove(events, doomed);
+    if (await isUncounted(collections, { through, settledAt })) break;
+    purged += await remove(collections, doomed);
   }
   if (purged > 0) await forgetSlices(collections, border, state);
   return purged;
@@ -130,30 +132,23 @@ function dueOf(found: readonly Doomed[], border: PurgeBorder): { count: number; 
   return { count, isEnd: false };
 }
 
-/** Published in one moment, they lie in the order of their ids; what decides is which of them was stored first. */
-function byArrival(page: readonly Doomed[]): Doomed[] {
-  return page.toSorted((a, b) =>
-    a.pub.getTime() - b.pub.getTime() || (a.arrival.toHexString() < b.arrival.toHexString() ? -1 : 1)
-  );
-}
-
 /** Whether an event came after everything was counted, of a minute that would lose some. Found by an index of few. */
 async function isUncounted(
-  events: Collection<EventDocument>,
+  { events, session }: Collections,
   { through, settledAt }: { through: Date; settledAt: number },
 ): Promise<boolean> {
   const end = new Date(minuteOf(through.getTime()) + MINUTE_MS);
   const filter = { pend: { $exists: true }, pub: { $gte: new Date(settledAt) }, timestamp: { $lt: end } };
-  return await events.findOne(filter, { projection: { _id: 1 } }) !== null;
+  return await events.findOne(filter, { projection: { _id: 1 }, session }) !== null;
 }
 
-async function remove(events: Collection<EventDocument>, doomed: readonly Doomed[]): Promise<number> {
+async function remove({ events, session }: Collections, doomed: readonly Doomed[]): Promise<number> {
   const removed = await eachOf(chunksOf(doomed, MONGODB_COMMAND_DOCUMENTS), async (chunk) => {
     const { deletedCount } = await events.deleteMany({
       _id: { $in: chunk.map((event) => event._id) },
       arrival: { $in: chunk.map((event) => event.arrival) },
       ...DELETABLE,
-    });
+    }, { session });
     return deletedCount;
   });
   return removed.reduce((sum, count) => sum + count, 0);
@@ -161,10 +156,10 @@ async function remove(events: Collection<EventDocument>, doomed: readonly Doomed
 
 /** Slices go with their events: those of frozen minutes that were received before the border. */
 async function forgetSlices(
-  { slices }: Pick<Collections, "events" | "slices">,
+  { slices, session }: Collections,
   { receivedBefore }: PurgeBorder,
   state: PurgeState,
 ): Promise<void> {
   const second = new Date(Math.floor(receivedBefore / 1_000) * 1_000);
-  await slices.deleteMany({ received: { $lt: second }, start: { $lte: new Date(state.throughMinute) } });
+  await slices.deleteMany({ received: { $lt: second }, start: { $lte: new Date(state.throughMinute) } }, { session });
 }

@@ -12,7 +12,7 @@ import {
   REDIS_COMMAND_MS,
   REDIS_RETRY_MS,
 } from "../limits.ts";
-import { nextDelay, type SupervisedWorker, wait } from "../worker.ts";
+import { nextDelay, type SupervisedWorker, Trouble, wait } from "../worker.ts";
 import { RedisConnection, RedisRefusal, type Reply } from "./redis_connection.ts";
 import { type RawEntry, toEntries } from "./redis_entry.ts";
 import { RedisKeys, Script } from "./redis_scripts.ts";
@@ -62,6 +62,7 @@ export class GroupWorker implements SupervisedWorker {
   readonly #keys: RedisKeys;
   readonly #stream: string;
   readonly #handler: GroupHandler;
+  readonly #trouble: Trouble;
   #failures = 0;
   #passAt = 0;
   #claimAt = -Infinity;
@@ -73,11 +74,26 @@ export class GroupWorker implements SupervisedWorker {
     this.#keys = new RedisKeys(options.prefix ?? "events");
     this.#stream = options.stream(this.#keys);
     this.#handler = handler;
+    const { group } = options;
+    this.#trouble = new Trouble({
+      begun: (cause) => log.warn("Group {group} cannot go on; it is tried again", { group, cause }),
+      over: () => log.info("Group {group} goes on", { group }),
+    });
   }
 
   /** Entries that were trimmed before they were acknowledged, since the start: an alarm. */
   get lost(): number {
     return this.#lost;
+  }
+
+  /** The group it works for. */
+  get group(): string {
+    return this.#options.group;
+  }
+
+  /** Why it does not work now; `null` while it does. */
+  get trouble(): string | null {
+    return this.#trouble.reason;
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -103,14 +119,16 @@ export class GroupWorker implements SupervisedWorker {
     const signal = AbortSignal.any([session.signal, ended.signal]);
     // Without Redis the name cannot be renewed, but nothing can be read either: reading finds out by itself.
     const keeping = keepSlot(hold, { slot: session.slot, signal })
-      .catch((cause) => this.#note(cause))
+      .catch((cause) => session.signal.aborted || this.#trouble.begin(cause))
       .finally(() => ended.abort());
     try {
       await this.#follow({ ...session, signal });
     } finally {
       ended.abort();
       await keeping;
-      if (!session.connection.closed) await hold.release(session.slot.key).catch((cause) => this.#note(cause));
+      if (session.connection.ready) {
+        await hold.release(session.slot.key).catch((cause) => log.debug("The name runs out by itself", { cause }));
+      }
     }
   }
 
@@ -123,7 +141,8 @@ export class GroupWorker implements SupervisedWorker {
       await wait(Math.max(0, this.#passAt + passMs - performance.now()), session.signal);
       if (session.signal.aborted) return;
       const entries = await this.#read(session, ">", blockMs);
-      if (!await this.#pass(entries, session)) await this.#takeOwn(session);
+      if (await this.#pass(entries, session)) this.#trouble.end();
+      else await this.#takeOwn(session);
     }
   }
 
@@ -149,9 +168,12 @@ export class GroupWorker implements SupervisedWorker {
     const { group, claimIdleMs = CLAIM_IDLE_MS } = this.#options;
     for (let start = "0-0"; !session.signal.aborted;) {
       const claim = [this.#stream, group, session.slot.consumer, claimIdleMs, start, "COUNT", CLAIM_ENTRIES];
-      const [next, entries, gone] = await session.connection.send("XAUTOCLAIM", ...claim) as readonly Reply[];
+      const [next, entries = [], gone] = await session.connection.send("XAUTOCLAIM", ...claim) as readonly Reply[];
       await this.#reportGone((gone ?? []) as readonly string[], session.connection);
-      if (!await this.#pass(toEntries(entries), session)) return await this.#takeOwn(session);
+      const there = toEntries(entries);
+      // Before Redis 7 those whose message is gone are taken over without being named: they are found among the own.
+      const areAllThere = there.length === (entries as readonly Reply[]).length;
+      if (!await this.#pass(there, session) || !areAllThere) return await this.#takeOwn(session);
       start = String(next);
       if (start === "0-0") return;
     }
@@ -200,9 +222,12 @@ export class GroupWorker implements SupervisedWorker {
     return toEntries(reply?.[0]?.[1]);
   }
 
+  /** A server that is out of memory creates nothing, but what is there can be worked on. */
   async #createGroup(connection: RedisConnection): Promise<void> {
+    const { group } = this.#options;
+    if ((await groupsOf(connection, this.#stream)).some(({ name }) => name === group)) return;
     try {
-      await connection.ask("XGROUP", "CREATE", this.#stream, this.#options.group, "0", "MKSTREAM");
+      await connection.ask("XGROUP", "CREATE", this.#stream, group, "0", "MKSTREAM");
     } catch (error) {
       if (!(error instanceof RedisRefusal && error.is("BUSYGROUP"))) throw error;
     }
@@ -219,13 +244,39 @@ export class GroupWorker implements SupervisedWorker {
       return;
     }
     this.#failures += 1;
-    if (cause !== null) this.#note(cause);
+    if (cause !== null) this.#trouble.begin(cause);
     await wait(Math.min(nextDelay(this.#failures), PAUSE_LONGEST), signal);
   }
+}
 
-  #note(cause: unknown): void {
-    if (this.#failures > 1) return;
-    log.warn("Group {group} cannot go on; it is tried again", { group: this.#options.group, cause });
+/** What the server tells of a group. */
+export interface GroupState {
+  readonly name: string;
+  /** The id of the last entry that was given to a consumer. */
+  readonly delivered: string;
+  /** Entries given to consumers and not acknowledged. */
+  readonly pending: number;
+  /** Entries nobody was given yet; `null` where the server does not know, as before Redis 7. */
+  readonly lag: number | null;
+}
+
+/** The groups of a stream; none of one that is not there. */
+export async function groupsOf(connection: RedisConnection, stream: string): Promise<readonly GroupState[]> {
+  try {
+    const groups = await connection.ask("XINFO", "GROUPS", stream) as readonly (readonly Reply[])[];
+    return groups.map((group) => {
+      const of = (field: string) => group.includes(field) ? group[group.indexOf(field) + 1] ?? null : null;
+      const lag = of("lag");
+      return {
+        name: String(of("name")),
+        delivered: String(of("last-delivered-id")),
+        pending: Number(of("pending")),
+        lag: lag === null ? null : Number(lag),
+      };
+    });
+  } catch (error) {
+    if (error instanceof RedisRefusal && error.is("ERR no such key")) return [];
+    throw error;
   }
 }
 

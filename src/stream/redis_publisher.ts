@@ -13,7 +13,7 @@ import {
   UNPUBLISHED_EVENTS_MAX,
 } from "../limits.ts";
 import type { PublicationSource, StoredEvent } from "../publication.ts";
-import { wait } from "../worker.ts";
+import { Trouble, wait } from "../worker.ts";
 import type { RedisConnection } from "./redis_connection.ts";
 import { toFields } from "./redis_entry.ts";
 import type { RedisEpochs } from "./redis_epochs.ts";
@@ -74,7 +74,7 @@ export class BatchWriter {
       const fields = toFields(event);
       args.push(event.pub, fields.length, ...fields);
     }
-    const options = { keys: [keys.stream, keys.epoch, this.#key], args, repeatable: false };
+    const options = { keys: [keys.stream, keys.epoch, keys.floor, this.#key], args, repeatable: false };
     return await PUBLISH.run(connection, options) as readonly unknown[];
   }
 }
@@ -85,13 +85,21 @@ export class Publisher implements AsyncDisposable {
   readonly #waiting: StoredEvent[] = [];
   readonly #stopping = new AbortController();
   readonly #unwatch: () => void;
+  readonly #trouble = new Trouble({
+    begun: (cause) => log.warn("Events cannot be published; they wait", { cause }),
+    over: () => log.info("Events are published again; {dropped} are left to the sweep", { dropped: this.#dropped }),
+  });
   #running: Promise<void> | null = null;
-  #failing = false;
   #dropped = 0;
 
   constructor(options: PublisherOptions & { readonly source: Pick<PublicationSource, "republishAt" | "watchStored"> }) {
     this.#writer = new BatchWriter(options);
     this.#unwatch = options.source.watchStored((group) => this.#take(group));
+  }
+
+  /** Why nothing is published now; `null` while it is. */
+  get trouble(): string | null {
+    return this.#trouble.reason;
   }
 
   /** Resolves when nothing waits, or when it is disposed. */
@@ -115,7 +123,7 @@ export class Publisher implements AsyncDisposable {
   #take(group: readonly StoredEvent[]): void {
     if (this.#stopping.signal.aborted) return;
     for (const event of group) this.#waiting.push(event);
-    const excess = this.#waiting.length - (this.#failing ? UNPUBLISHED_EVENTS_MAX : IN_FLIGHT_EVENTS_MAX);
+    const excess = this.#waiting.length - (this.trouble === null ? IN_FLIGHT_EVENTS_MAX : UNPUBLISHED_EVENTS_MAX);
     if (excess > 0) {
       this.#waiting.splice(0, excess);
       if (this.#dropped === 0) log.warn("More events wait for Redis than are kept; the sweep will publish the others");
@@ -137,16 +145,12 @@ export class Publisher implements AsyncDisposable {
     while (!this.#stopping.signal.aborted) {
       try {
         await this.#writer.send(batch);
-        if (this.#failing) {
-          log.info("Events are published again; {dropped} are left to the sweep", { dropped: this.#dropped });
-        }
-        this.#failing = false;
+        this.#trouble.end();
         this.#dropped = 0;
         return;
       } catch (cause) {
         if (this.#stopping.signal.aborted) return;
-        if (!this.#failing) log.warn("Events cannot be published; they wait", { cause });
-        this.#failing = true;
+        this.#trouble.begin(cause);
         await wait(REDIS_RETRY_MS, this.#stopping.signal);
       }
     }

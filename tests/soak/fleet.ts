@@ -21,6 +21,8 @@ export interface FleetOptions {
 /** The kernel gives ports from here on to outgoing connections, which could take that of a process that is down. */
 const EPHEMERAL_PORT_FIRST = 32_768;
 const PORT_FIRST = 10_000;
+/** A process that cannot reach a server at its start ends; whoever runs it starts it again. In all its lives so often. */
+const FAILED_STARTS_MAX = 5;
 
 /** The processes of one hub. Disposing kills those that run. */
 export class Fleet implements AsyncDisposable {
@@ -62,6 +64,11 @@ export class Fleet implements AsyncDisposable {
     return this.members.flatMap((member) => member.surprises);
   }
 
+  /** Starts that ended before the process was ready. */
+  get failedStarts(): number {
+    return this.members.reduce((sum, member) => sum + member.failedStarts, 0);
+  }
+
   /** SIGTERM to all that run; a sentence for each that did not end in order. */
   async stop(): Promise<readonly string[]> {
     const running = this.members.filter(({ isUp }) => isUp);
@@ -83,6 +90,8 @@ export class Member {
   readonly address: HubAddress;
   /** What it wrote before each end that nobody asked for. */
   readonly surprises: string[] = [];
+  /** Starts that ended before it was ready. */
+  failedStarts = 0;
   readonly #settings: { env: Record<string, string>; main?: string };
   #hub: HubProcess | null = null;
   #isUp = false;
@@ -101,10 +110,10 @@ export class Member {
     return this.#isUp;
   }
 
-  /** Starts it again and resolves when it is ready. */
+  /** Starts it again and resolves when it is ready. One that gives up, because a server is slow, is started once more. */
   async start(): Promise<void> {
     if (this.#isUp) throw new Error(`Cannot start ${this.name}: it runs`);
-    const hub = await startHub(this.#settings);
+    const hub = await this.#startHub();
     this.#hub = hub;
     this.#isUp = true;
     hub.exited.then(({ code, signal }) => {
@@ -112,6 +121,17 @@ export class Member {
       this.#isUp = false;
       this.surprises.push(`${this.name} ended by itself with ${code} ${signal ?? ""}:\n${hub.output()}`);
     });
+  }
+
+  async #startHub(): Promise<HubProcess> {
+    for (;;) {
+      try {
+        return await startHub(this.#settings);
+      } catch (error) {
+        this.failedStarts += 1;
+        if (this.failedStarts === FAILED_STARTS_MAX) throw error;
+      }
+    }
   }
 
   /** SIGTERM, and waits for the end. */

@@ -9,7 +9,7 @@ import { type TypicalEvent, typicalEvent } from "./typical_event.ts";
 
 /** What is due and cannot be sent is remembered for so long; then the pace waits. */
 const BACKLOG_SECONDS = 1;
-/** A tenth of the events happened up to an hour ago: they change cells that were closed. */
+/** A tenth of the events happened some time ago: they change cells that were closed. */
 const LATE_SHARE = 0.1;
 const LATENESS_MS = 3_600_000;
 
@@ -20,6 +20,8 @@ export interface SteadyLoadOptions {
   readonly ledger: Ledger;
   /** Begins the ids of the events. */
   readonly prefix: string;
+  /** How late the late events are at most, milliseconds; missing = an hour. */
+  readonly latenessMs?: number;
   /** Called with what a request was told. */
   readonly onTold?: (events: readonly TypicalEvent[], told: readonly Told[]) => void;
 }
@@ -83,8 +85,9 @@ export class SteadyLoad {
   }
 
   #next(): TypicalEvent {
+    const { prefix, latenessMs = LATENESS_MS } = this.#options;
     const now = Date.now();
-    const timestamp = Math.random() < LATE_SHARE ? now - Math.floor(Math.random() * LATENESS_MS) : now;
-    return typicalEvent(++this.#events, { prefix: this.#options.prefix, timestamp });
+    const timestamp = Math.random() < LATE_SHARE ? now - Math.floor(Math.random() * latenessMs) : now;
+    return typicalEvent(++this.#events, { prefix, timestamp });
   }
 }

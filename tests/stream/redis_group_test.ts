@@ -2,7 +2,7 @@
 import { assertEquals } from "@std/assert";
 import { addCells } from "../../src/stream/redis_cells.ts";
 import { RedisConnection } from "../../src/stream/redis_connection.ts";
-import { GroupWorker } from "../../src/stream/redis_group.ts";
+import { groupsOf, GroupWorker } from "../../src/stream/redis_group.ts";
 import { rollupWorker } from "../../src/stream/redis_rollup.ts";
 import { RedisStream } from "../../src/stream/redis.ts";
 import { SweepWorker } from "../../src/stream/redis_sweep.ts";
@@ -143,11 +143,11 @@ redisTest("entries that name nothing the store knows are acknowledged", async (s
   const fields = ["event_id", "x", "user_id", "u", "event_type", "purchase", "amount", "1"];
   const time = "2026-01-15T12:00:00.000Z";
   const rest = ["tenant", TENANT, "received_at", time, "source", "rest", "pend", "f".repeat(24), "pub", Date.now()];
-  await server.send("XADD", "events", "*", ...fields, "timestamp", time, ...rest);
+  const last = String(await server.send("XADD", "events", "*", ...fields, "timestamp", time, ...rest));
+  await using connection = new RedisConnection(server.url, { name: "test" });
   await until("everything is acknowledged", async () => {
-    const [pending] = await server.send("XPENDING", ...GROUP) as readonly number[];
-    const [group] = await server.send("XINFO", "GROUPS", "events") as readonly (string | number)[][];
-    return pending === 0 && group!.at(-1) === 0;
+    const [group] = await groupsOf(connection, "events");
+    return group!.pending === 0 && group!.delivered === last;
   });
 });
 
