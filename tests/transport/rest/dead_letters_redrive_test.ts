@@ -154,3 +154,12 @@ Deno.test("rest dead letters: many who redrive one letter at once store one even
   for (const { status } of answers) assert([200, 404, 409].includes(status), `${status}`);
   assertEquals(idsOf(await test.ask("/dead-letters")), []);
 });
+
+Deno.test("rest dead letters: an event that makes the hub fail is masked, and the letter stays", async () => {
+  await using test = openRest({ replace: { publish: () => Promise.reject(new TypeError("a fault of the hub")) } });
+  await test.letters.add([letter(NAME, EVENT, { code: "internal" })]);
+  const answered = await redrive(test, NAME);
+  assertProblem(answered, 500, "internal");
+  assertEquals(answered.text.includes("a fault of the hub"), false);
+  await assertKept(test, NAME);
+});
