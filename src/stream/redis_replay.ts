@@ -61,9 +61,17 @@ export class Replay {
 
   /** The place from which nothing is missed that was behind a lost place. The reader is told of it. */
   lost(state: StreamState, place: Place): Place {
-    const time = place.phase === "stream" || place.phase === "overlap" ? millisecondsOf(place.id) : place.at.pub;
+    const inStream = place.phase === "stream" || place.phase === "overlap";
+    const time = inStream ? millisecondsOf(place.id) : this.#beginOf(place);
     const pub = Math.max(0, Math.min(time, this.#epochs.startBehind(place.epoch)) - REPLAY_MARGIN_MS);
-    return { ...placeAt(state, { pub, pend: "" }), told: true };
+    // What was read in the store before that is not lost: a replay that is interrupted again and again gets on.
+    const at = inStream || place.at.pub >= pub ? { pub, pend: "" } : place.at;
+    return { ...placeAt(state, at), told: true };
+  }
+
+  /** When H was noted, or so: what was published long before was in the store then. An empty stream has no time. */
+  #beginOf({ epoch, head }: ReplayPlace): number {
+    return Math.max(millisecondsOf(head), this.#epochs.find(epoch)?.startedAt ?? 0);
   }
 
   /** The place before the first event received at or after a time; the head when there is none. */

@@ -77,3 +77,28 @@ redisTest(
     }
   },
 );
+
+redisTest("a replay goes on where it was, however often the stream is lost meanwhile", async (server) => {
+  const source = new FakeStore();
+  // Nobody publishes them: they are in the store alone, from two minutes ago.
+  source.skewMs = -120_000;
+  const stored = events(200);
+  await source.append(stored);
+  source.skewMs = 0;
+  await using stream = await RedisStream.open({ url: server.url, source, ...QUICK });
+  let { position } = await stream.open(TENANT, { at: "earliest" });
+  const ids: string[] = [];
+  const read = async () => {
+    const page = await stream.read({ after: position, limit: 20, tenant: TENANT });
+    ids.push(...idsIn(page.entries));
+    position = page.position;
+    return page;
+  };
+  for (let round = 1; round <= 10; round++) {
+    // Some pages only lead from the store to the stream.
+    for (let pages = 0; pages < 5 && ids.length < round * 20; pages++) await read();
+    await server.flushAll();
+    assertEquals((await read()).reset, { reason: "epoch", mode: "replay" });
+  }
+  assertEquals(ids, idsOf(stored));
+});
