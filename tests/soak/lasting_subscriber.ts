@@ -64,7 +64,8 @@ export class LastingSubscriber {
         },
       });
       if (end.kind === "cut") return;
-      const what = end.kind === "ended" ? end.reason : end.detail;
+      // What an answer of the hub says beyond its status names that one request.
+      const what = end.kind === "ended" ? end.reason : end.detail.split(": {")[0]!;
       this.ends.set(what, (this.ends.get(what) ?? 0) + 1);
       await pause(RETRY_MS, signal);
     }

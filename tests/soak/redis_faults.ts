@@ -43,6 +43,8 @@ const FILLED_MS_MAX = 15_000;
 /** The load and the subscribers run by themselves for so long before each fault. */
 const CALM_MS = 500;
 const HOUR_MS = 3_600_000;
+/** How the hub ends, or refuses, what it cannot go on with: in the stream, by HTTP, by gRPC. */
+const END_OF_HUB = /^unavailable$|answered 503|ended with 14 /;
 
 /** Runs it; the report lists every event that was refused, lost, or delivered too late, and every cell that differs. */
 export async function runRedisFaults(options: RedisFaultsOptions): Promise<Report> {
@@ -95,7 +97,11 @@ class RedisFaultsRun {
     await load.stop().catch((error) => this.#violations.push(`A wrong answer: ${error}`));
     await this.#whenFilled("at the end");
     const subscribers = [...this.#staying, ...this.#returning];
-    for (const one of subscribers) await one.rest();
+    for (const one of subscribers) {
+      await one.rest();
+      const silent = [...one.ends.keys()].filter((end) => !END_OF_HUB.test(end));
+      if (silent.length > 0) this.#violations.push(`${one.name} was left without a word of the hub: ${silent}`);
+    }
     await this.#check();
     const { fleet } = this.#given;
     this.#violations.push(...fleet.surprises, ...await fleet.stop());
