@@ -16,6 +16,7 @@ import { nextDelay, type SupervisedWorker, Trouble, wait } from "../worker.ts";
 import { RedisConnection, RedisRefusal, type Reply } from "./redis_connection.ts";
 import { type RawEntry, toEntries } from "./redis_entry.ts";
 import { RedisKeys, Script } from "./redis_scripts.ts";
+import { skipTrimmed } from "./redis_trimmed.ts";
 import { Hold, keepSlot, type Slot, takeSlot } from "./redis_slot.ts";
 
 const log = getLogger(["eventhub", "redis"]);
@@ -81,7 +82,7 @@ export class GroupWorker implements SupervisedWorker {
     });
   }
 
-  /** Entries that were trimmed before they were acknowledged, since the start: an alarm. */
+  /** Entries that were trimmed before they were given out or acknowledged, since the start: an alarm. */
   get lost(): number {
     return this.#lost;
   }
@@ -140,6 +141,7 @@ export class GroupWorker implements SupervisedWorker {
       if (performance.now() - this.#claimAt >= claimEveryMs) await this.#takeOver(session);
       await wait(Math.max(0, this.#passAt + passMs - performance.now()), session.signal);
       if (session.signal.aborted) return;
+      await this.#skipTrimmed(session);
       const entries = await this.#read(session, ">", blockMs);
       if (await this.#pass(entries, session)) this.#trouble.end();
       else await this.#takeOwn(session);
@@ -212,6 +214,19 @@ export class GroupWorker implements SupervisedWorker {
       group: this.#options.group,
     });
     await this.#acknowledge(ids, connection);
+  }
+
+  /** What was trimmed before anybody was given it. */
+  async #skipTrimmed({ connection }: Session): Promise<void> {
+    const { group } = this.#options;
+    const count = await skipTrimmed(connection, { stream: this.#stream, group });
+    if (count === 0) return;
+    this.#lost += count;
+    log.error("{count} entries of {stream} were trimmed before group {group} was given them", {
+      count,
+      stream: this.#stream,
+      group,
+    });
   }
 
   async #read({ reader, slot }: Session, after: string, blockMs: number | null): Promise<readonly RawEntry[]> {

@@ -84,6 +84,44 @@ redisTest(
   },
 );
 
+redisTest(
+  "what was trimmed before anybody was given it is an alarm, told once, and the lag is right",
+  async (server) => {
+    const add = (count: number) =>
+      Promise.all(Array.from({ length: count }, () => server.send("XADD", "own", "*", "a", 1)));
+    await add(10);
+    await server.send("XGROUP", "CREATE", "own", "g", "0");
+    await server.send("XREADGROUP", "GROUP", "g", "hub-1", "COUNT", 3, "STREAMS", "own", ">");
+    await server.send("XTRIM", "own", "MAXLEN", 4);
+    let given = 0;
+    const options = { url: server.url, group: "g", stream: () => "own", entriesMax: 2, blockMs: 50 };
+    const workers = [1, 2].map(() =>
+      new GroupWorker(options, (entries) => {
+        given += entries.length;
+        return Promise.resolve(entries.map(({ id }) => id));
+      })
+    );
+    await using first = running(workers[0]!);
+    await using _second = running(workers[1]!);
+    // Three were given before and are gone too.
+    const lost = () => workers.reduce((sum, worker) => sum + worker.lost, 0);
+    await until("what is left is given", () => given === 4 && lost() === 3 + 3);
+    await using connection = new RedisConnection(server.url, { name: "test" });
+    const lag = async () => (await groupsOf(connection, "own"))[0]!.lag;
+    await until("nothing waits", async () => await lag() === 0);
+
+    await first[Symbol.asyncDispose]();
+    await _second[Symbol.asyncDispose]();
+    await add(5);
+    await server.send("XTRIM", "own", "MAXLEN", 0);
+    await using _third = running(workers[0]!);
+    await until("an empty stream tells it too", () => lost() === 6 + 5);
+    await add(2);
+    await until("it goes on", () => given === 6);
+    assertEquals(lost(), 11);
+  },
+);
+
 redisTest("two workers share the work under names of their own, and a name is free again", async (server) => {
   const names = async () => Number(await server.send("EXISTS", "events:slot:rollup:1", "events:slot:rollup:2"));
   await using parts = await openParts(server.url, { ageMs: 60_000 });
