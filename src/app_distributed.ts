@@ -32,9 +32,10 @@ export async function openDistributed(
   return {
     store,
     stream,
-    workers: (hub) => {
+    deadLetters: store.deadLetters,
+    workers: ({ hub, deadLetters }) => {
       const rollup = rollupWorker({ url, prefix, source });
-      const ingest = inboundWorker({ url, prefix, hub, deadLetters: store.deadLetters, now: clocks.now });
+      const ingest = inboundWorker({ url, prefix, hub, deadLetters, now: clocks.now });
       const sweep = new SweepWorker({ url, prefix, source, entriesMax });
       workers = { groups: [rollup, ingest], sweep };
       return [rollup, sweep, ingest];
@@ -68,6 +69,7 @@ async function measuresOf(
   const since = await ifTold(source.uncountedSince().then((pub) => pub ?? source.now()));
   return {
     lost: Object.fromEntries(groups.map(({ group, lost }) => [group, lost])),
+    overruns: Object.fromEntries(groups.map(({ group, overruns }) => [group, overruns])),
     swept: sweep.swept,
     uncountedAgeMs: since === null ? null : Math.max(0, source.now() - since),
   };
@@ -107,6 +109,7 @@ function sourceOf({ publications, settler }: MongodbStore): PublicationSource & 
     now: () => publications.now(),
     watchStored: (listener) => publications.watchStored(listener),
     published: (options) => publications.published(options),
+    firstReceived: (options) => publications.firstReceived(options),
     oldest: () => publications.oldest(),
     purgedUntil: () => publications.purgedUntil(),
     republishAt: (insertions, pub) => publications.republishAt(insertions, pub),

@@ -1,6 +1,6 @@
 /**
- * Entries that a stream dropped before a consumer group was given them. Redis tells nobody: the group simply goes on at
- * the first entry that is left, and its lag stays too large for ever.
+ * Entries that a stream dropped before a consumer group was given them. Redis counts them as waiting for ever: the group
+ * goes on at the first entry that is left, and its lag stays too large.
  */
 import type { RedisConnection } from "./redis_connection.ts";
 import { Script } from "./redis_scripts.ts";
