@@ -69,6 +69,7 @@ async function measuresOf(
   const since = await ifTold(source.uncountedSince().then((pub) => pub ?? source.now()));
   return {
     lost: Object.fromEntries(groups.map(({ group, lost }) => [group, lost])),
+    overruns: Object.fromEntries(groups.map(({ group, overruns }) => [group, overruns])),
     swept: sweep.swept,
     uncountedAgeMs: since === null ? null : Math.max(0, source.now() - since),
   };
@@ -108,6 +109,7 @@ function sourceOf({ publications, settler }: MongodbStore): PublicationSource & 
     now: () => publications.now(),
     watchStored: (listener) => publications.watchStored(listener),
     published: (options) => publications.published(options),
+    firstReceived: (options) => publications.firstReceived(options),
     oldest: () => publications.oldest(),
     purgedUntil: () => publications.purgedUntil(),
     republishAt: (insertions, pub) => publications.republishAt(insertions, pub),

@@ -67,6 +67,9 @@ export interface PublicationSource {
     options: { after: PublicationPlace; until?: number; limit: number; tenant?: string },
   ): Promise<PublicationPage>;
 
+  /** The place of the first event published at or after `pub` and received at or after a time; `null` when there is none. */
+  firstReceived(options: { pub: number; receivedAt: number }): Promise<PublicationPlace | null>;
+
   /** The `pub` of the oldest event kept; `null` when there is none. */
   oldest(): Promise<number | null>;
 

@@ -21,6 +21,8 @@ export interface ServerMeasures {
 export interface WorkerMeasures {
   /** Entries that were trimmed before they were acknowledged, by group. */
   readonly lost: Readonly<Record<string, number>>;
+  /** How often the stream was trimmed past what a group was given, by group. */
+  readonly overruns: Readonly<Record<string, number>>;
   /** Events that were counted although the stream did not bring them. */
   readonly swept: number;
   /** How long the oldest event that is not counted has waited, 0 when none does; `null` when the store does not tell. */
@@ -43,6 +45,7 @@ export class StreamMetrics {
   readonly #pending: Gauge<"group">;
   readonly #lag: Gauge<"group">;
   readonly #lost: Counter<"group">;
+  readonly #overruns: Counter<"group">;
   readonly #swept: Counter;
   readonly #uncountedAge: Gauge;
 
@@ -58,6 +61,8 @@ export class StreamMetrics {
     this.#pending = gauge("eventhub_stream_group_pending", "Entries given out and not acknowledged", "group");
     this.#lag = gauge("eventhub_stream_group_lag", "Entries not given out yet", "group");
     this.#lost = counter("eventhub_stream_entries_lost_total", "Entries trimmed before a group was done", "group");
+    const overruns = "Times the stream was trimmed past what a group was given";
+    this.#overruns = counter("eventhub_stream_group_overruns_total", overruns, "group");
     this.#swept = counter("eventhub_swept_events_total", "Events counted that the stream did not bring");
     this.#uncountedAge = gauge("eventhub_uncounted_age_seconds", "Age of the oldest event that is not counted");
   }
@@ -65,7 +70,8 @@ export class StreamMetrics {
   /** Asks anew. */
   async refresh(): Promise<void> {
     const { server, workers } = await this.#measure();
-    for (const metric of [this.#up, this.#entries, this.#pending, this.#lag, this.#lost]) metric.reset();
+    const metrics = [this.#up, this.#entries, this.#pending, this.#lag, this.#lost, this.#overruns];
+    for (const metric of metrics) metric.reset();
     for (const metric of [this.#swept, this.#uncountedAge]) metric.remove();
     this.#up.set(server === null ? 0 : 1);
     for (const [stream, entries] of Object.entries(server?.entries ?? {})) this.#entries.set({ stream }, entries);
@@ -75,6 +81,7 @@ export class StreamMetrics {
     }
     if (workers === null) return;
     for (const [group, lost] of Object.entries(workers.lost)) this.#lost.inc({ group }, lost);
+    for (const [group, overruns] of Object.entries(workers.overruns)) this.#overruns.inc({ group }, overruns);
     this.#swept.inc(workers.swept);
     if (workers.uncountedAgeMs !== null) this.#uncountedAge.set(workers.uncountedAgeMs / 1_000);
   }

@@ -192,6 +192,12 @@ Deno.test({
     assertMatch(checks.stream!.detail, /OOM command not allowed/);
     await redis.send("CONFIG", "SET", "maxmemory", 0);
     await until("the stream is well", async () => (await ready(hub)).stream);
+    await redis.send("CONFIG", "SET", "requirepass", "another");
+    await redis.cut();
+    await until("the password is told of", async () => /NOAUTH/.test((await readiness(hub)).checks.stream!.detail));
+    assertEquals(await post(hub, "later"), 200);
+    await redis.send("CONFIG", "SET", "requirepass", "");
+    await until("the stream is well again", async () => (await ready(hub)).stream);
     assertEquals((await hub.stop()).code, 0);
   },
 });

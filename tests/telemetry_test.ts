@@ -92,7 +92,7 @@ Deno.test("telemetry: of a stream what is known has a sample, and what is not ha
       entries: { live: 7, inbound: 2 },
       groups: [{ group: "rollup", pending: 3, lag: 4 }, { group: "ingest", pending: 1, lag: null }],
     },
-    workers: { lost: { rollup: 5, ingest: 0 }, swept: 6, uncountedAgeMs: 1_500 },
+    workers: { lost: { rollup: 5, ingest: 0 }, overruns: { rollup: 8 }, swept: 6, uncountedAgeMs: 1_500 },
   };
   let now: StreamMeasures = known;
   const metrics = new Metrics({ thread: "http", load, stream: () => Promise.resolve(now) });
@@ -108,6 +108,7 @@ Deno.test("telemetry: of a stream what is known has a sample, and what is not ha
     'eventhub_stream_entries{stream="inbound",thread="http"} 2',
     'eventhub_stream_entries{stream="live",thread="http"} 7',
     'eventhub_stream_group_lag{group="rollup",thread="http"} 4',
+    'eventhub_stream_group_overruns_total{group="rollup",thread="http"} 8',
     'eventhub_stream_group_pending{group="ingest",thread="http"} 1',
     'eventhub_stream_group_pending{group="rollup",thread="http"} 3',
     'eventhub_stream_up{thread="http"} 1',
@@ -118,6 +119,7 @@ Deno.test("telemetry: of a stream what is known has a sample, and what is not ha
   assertEquals((await samples()).toSorted(), [
     'eventhub_stream_entries_lost_total{group="ingest",thread="http"} 0',
     'eventhub_stream_entries_lost_total{group="rollup",thread="http"} 5',
+    'eventhub_stream_group_overruns_total{group="rollup",thread="http"} 8',
     'eventhub_stream_up{thread="http"} 0',
     'eventhub_swept_events_total{thread="http"} 6',
   ]);

@@ -50,6 +50,14 @@ export class Publications implements PublicationSource {
     });
   }
 
+  firstReceived({ pub, receivedAt }: { pub: number; receivedAt: number }): Promise<PublicationPlace | null> {
+    return this.#connection.run(async ({ events }) => {
+      const filter = { pub: { $gte: new Date(pub) }, received_at: { $gte: new Date(receivedAt) } };
+      const found = await events.findOne(filter, { projection: { pub: 1, arrival: 1 }, sort: { pub: 1, arrival: 1 } });
+      return found === null ? null : placeOf(found);
+    });
+  }
+
   oldest(): Promise<number | null> {
     return this.#connection.run(async ({ events }) => {
       const found = await events.findOne(eventsBehind(null), { projection: { pub: 1 }, sort: { pub: 1, arrival: 1 } });

@@ -9,6 +9,7 @@ import { HubError } from "../errors.ts";
 import { heldBytes } from "../event.ts";
 import {
   LOG_PAGE_BYTES_MAX,
+  REPLAY_OVERLAP_PAGE_ENTRIES,
   RETENTION_MIN_MS,
   STREAM_ENTRIES_DEFAULT,
   STREAM_PAGE_ENTRIES,
@@ -77,6 +78,7 @@ export class RedisStream implements EventStream {
   /** Searches for entries of erased users that are to be made again. */
   readonly #searches = new Set<Promise<void>>();
   #complained = false;
+  #checking: Promise<void> | null = null;
 
   private constructor(options: RedisStreamOptions) {
     const { url, source, prefix = "events", timeoutMs } = options;
@@ -159,8 +161,14 @@ export class RedisStream implements EventStream {
     return forgotten;
   }
 
-  /** Resolves when the stream can be read and written; rejects with the reason why not. */
-  async check(): Promise<void> {
+  /** Resolves when the stream can be read and written; rejects with the reason why not. Asked by many, it asks once. */
+  check(): Promise<void> {
+    return this.#checking ??= this.#check().finally(() => this.#checking = null);
+  }
+
+  async #check(): Promise<void> {
+    const { problem } = this.#connection;
+    if (problem !== null) throw new HubError("unavailable", "Redis cannot be reached", { cause: problem });
     await this.#epochs.look();
     await unlessRefused(this.#connection.ask("SET", this.#keys.probe, 1, "PX", PROBE_KEPT_MS));
     const { trouble } = this.#publisher;
@@ -301,7 +309,7 @@ export class RedisStream implements EventStream {
 function aheadOf(place: Place, limit: number): { after: string; count: number } {
   if (place.phase === "stream") return { after: place.id, count: limit };
   if (place.phase !== "overlap") return { after: place.head, count: 0 };
-  return { after: place.id, count: millisecondsOf(place.id) < place.at.pub ? STREAM_SEARCH_ENTRIES : limit };
+  return { after: place.id, count: millisecondsOf(place.id) < place.at.pub ? REPLAY_OVERLAP_PAGE_ENTRIES : limit };
 }
 
 /** Whether a reader has an entry from the store. */

@@ -48,7 +48,6 @@ export class RedisConnection implements AsyncDisposable {
   #unfollow = () => {};
   #closed = false;
   readonly #url: string;
-  /** Why there is no connection, as was heard last. */
   #problem: Error | null = null;
 
   /**
@@ -101,6 +100,11 @@ export class RedisConnection implements AsyncDisposable {
   /** Whether it was disposed. */
   get closed(): boolean {
     return this.#closed;
+  }
+
+  /** Why there is no connection, as was heard last; `null` while there is one, or nothing was heard. */
+  get problem(): Error | null {
+    return this.#problem;
   }
 
   /** Whether a command would be sent at once. */

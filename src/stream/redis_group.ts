@@ -8,6 +8,8 @@ import {
   CLAIM_ENTRIES,
   CLAIM_EVERY_MS,
   CLAIM_IDLE_MS,
+  GROUP_FIRST_ENTRIES,
+  GROUP_READ_BYTES,
   REDIS_BLOCK_MS,
   REDIS_COMMAND_MS,
   REDIS_RETRY_MS,
@@ -15,7 +17,10 @@ import {
 import { nextDelay, type SupervisedWorker, Trouble, wait } from "../worker.ts";
 import { RedisConnection, RedisRefusal, type Reply } from "./redis_connection.ts";
 import { type RawEntry, toEntries } from "./redis_entry.ts";
+import { groupsOf } from "./redis_groups.ts";
+import { compareIds } from "./redis_position.ts";
 import { RedisKeys, Script } from "./redis_scripts.ts";
+import { skipTrimmed } from "./redis_trimmed.ts";
 import { Hold, keepSlot, type Slot, takeSlot } from "./redis_slot.ts";
 
 const log = getLogger(["eventhub", "redis"]);
@@ -33,8 +38,10 @@ export interface GroupOptions {
   /** Key of the stream. */
   readonly stream: (keys: RedisKeys) => string;
   readonly group: string;
-  /** Entries given to the handler at once. */
+  /** Entries given to the handler at once; of large ones fewer are read. */
   readonly entriesMax: number;
+  /** Whether the stream is the bounded one, which may be trimmed past the group. */
+  readonly isTrimmed?: boolean;
   /** Whether what is done leaves the stream, in the same moment as it is acknowledged. */
   readonly deletesDone?: boolean;
   /** Least time from the beginning of a pass to that of the next, milliseconds. */
@@ -63,6 +70,9 @@ export class GroupWorker implements SupervisedWorker {
   readonly #stream: string;
   readonly #handler: GroupHandler;
   readonly #trouble: Trouble;
+  readonly #overrun: Trouble;
+  #overruns = 0;
+  #entriesMax: number;
   #failures = 0;
   #passAt = 0;
   #claimAt = -Infinity;
@@ -79,9 +89,22 @@ export class GroupWorker implements SupervisedWorker {
       begun: (cause) => log.warn("Group {group} cannot go on; it is tried again", { group, cause }),
       over: () => log.info("Group {group} goes on", { group }),
     });
+    this.#overrun = new Trouble({
+      begun: () => {
+        this.#overruns += 1;
+        log.error("The stream was trimmed past group {group}: the sweep counts what it was not given", { group });
+      },
+      over: () => log.info("Group {group} has caught up with the stream", { group }),
+    });
+    this.#entriesMax = Math.min(options.entriesMax, GROUP_FIRST_ENTRIES);
   }
 
-  /** Entries that were trimmed before they were acknowledged, since the start: an alarm. */
+  /** How often the stream was trimmed past what the group was given, since the start: an alarm. */
+  get overruns(): number {
+    return this.#overruns;
+  }
+
+  /** Entries that were trimmed before they were given out or acknowledged, since the start: an alarm. */
   get lost(): number {
     return this.#lost;
   }
@@ -140,6 +163,7 @@ export class GroupWorker implements SupervisedWorker {
       if (performance.now() - this.#claimAt >= claimEveryMs) await this.#takeOver(session);
       await wait(Math.max(0, this.#passAt + passMs - performance.now()), session.signal);
       if (session.signal.aborted) return;
+      if (this.#options.isTrimmed) await this.#lookForOverrun(session.connection);
       const entries = await this.#read(session, ">", blockMs);
       if (await this.#pass(entries, session)) this.#trouble.end();
       else await this.#takeOwn(session);
@@ -217,9 +241,29 @@ export class GroupWorker implements SupervisedWorker {
   async #read({ reader, slot }: Session, after: string, blockMs: number | null): Promise<readonly RawEntry[]> {
     const { group, entriesMax } = this.#options;
     const block = blockMs === null ? [] : ["BLOCK", blockMs];
-    const command = ["GROUP", group, slot.consumer, "COUNT", entriesMax, ...block, "STREAMS", this.#stream, after];
+    const count = ["COUNT", this.#entriesMax];
+    const command = ["GROUP", group, slot.consumer, ...count, ...block, "STREAMS", this.#stream, after];
     const reply = await reader.send("XREADGROUP", ...command) as readonly (readonly Reply[])[] | null;
-    return toEntries(reply?.[0]?.[1]);
+    const entries = toEntries(reply?.[0]?.[1]);
+    if (entries.length > 0) {
+      const fitting = Math.floor(GROUP_READ_BYTES * entries.length / Math.max(1, bytesOf(entries)));
+      this.#entriesMax = Math.min(entriesMax, Math.max(1, fitting));
+    }
+    return entries;
+  }
+
+  /** What is trimmed before anybody was given it is not even pending: only the floor of the stream tells. */
+  async #lookForOverrun(connection: RedisConnection): Promise<void> {
+    const [groups, floor] = await Promise.all([
+      groupsOf(connection, this.#stream),
+      connection.ask("HGET", this.#keys.floor, "floor"),
+    ]);
+    const delivered = groups.find(({ name }) => name === this.#options.group)?.delivered;
+    const isBehind = typeof floor === "string" && floor !== "" && delivered !== undefined &&
+      compareIds(delivered, floor) < 0;
+    if (!isBehind) return this.#overrun.end();
+    this.#overrun.begin(floor);
+    this.#lost += await skipTrimmed(connection, { stream: this.#stream, group: this.#options.group });
   }
 
   /** A server that is out of memory creates nothing, but what is there can be worked on. */
@@ -249,35 +293,10 @@ export class GroupWorker implements SupervisedWorker {
   }
 }
 
-/** What the server tells of a group. */
-export interface GroupState {
-  readonly name: string;
-  /** The id of the last entry that was given to a consumer. */
-  readonly delivered: string;
-  /** Entries given to consumers and not acknowledged. */
-  readonly pending: number;
-  /** Entries nobody was given yet; `null` where the server does not know, as before Redis 7. */
-  readonly lag: number | null;
-}
-
-/** The groups of a stream; none of one that is not there. */
-export async function groupsOf(connection: RedisConnection, stream: string): Promise<readonly GroupState[]> {
-  try {
-    const groups = await connection.ask("XINFO", "GROUPS", stream) as readonly (readonly Reply[])[];
-    return groups.map((group) => {
-      const of = (field: string) => group.includes(field) ? group[group.indexOf(field) + 1] ?? null : null;
-      const lag = of("lag");
-      return {
-        name: String(of("name")),
-        delivered: String(of("last-delivered-id")),
-        pending: Number(of("pending")),
-        lag: lag === null ? null : Number(lag),
-      };
-    });
-  } catch (error) {
-    if (error instanceof RedisRefusal && error.is("ERR no such key")) return [];
-    throw error;
-  }
+function bytesOf(entries: readonly RawEntry[]): number {
+  let bytes = 0;
+  for (const { fields } of entries) for (const text of fields ?? []) bytes += text.length;
+  return bytes;
 }
 
 /** Lua unpacks a few thousand arguments at most. */

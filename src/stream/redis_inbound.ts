@@ -56,6 +56,10 @@ class Intake {
     begun: (cause) => log.warn("Inbound events wait", { cause }),
     over: () => log.info("Inbound events are taken again"),
   });
+  readonly #lettersTrouble = new Trouble({
+    begun: (cause) => log.warn("Dead letters cannot be kept; their entries wait", { cause }),
+    over: () => log.info("Dead letters are kept again"),
+  });
 
   constructor(options: InboundOptions, keys: RedisKeys) {
     this.#options = options;
@@ -146,9 +150,10 @@ class Intake {
       const dropped = await this.#options.deadLetters.add(letters.map(({ letter }) => letter));
       if (dropped > 0) log.error("{dropped} dead letters were dropped: there are too many", { dropped });
     } catch (cause) {
-      log.warn("Dead letters cannot be kept; their entries wait", { cause });
+      this.#lettersTrouble.begin(cause);
       return [];
     }
+    this.#lettersTrouble.end();
     log.warn("{count} inbound entries cannot be taken and are dead letters now", { count: letters.length });
     return letters.map(({ id }) => id);
   }

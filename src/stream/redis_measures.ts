@@ -1,7 +1,7 @@
 /** What a scrape is told of Redis. */
 import type { GroupMeasures, ServerMeasures } from "../telemetry_stream.ts";
 import type { RedisConnection } from "./redis_connection.ts";
-import { groupsOf } from "./redis_group.ts";
+import { groupsOf } from "./redis_groups.ts";
 import { INBOUND_GROUP } from "./redis_inbound.ts";
 import { ROLLUP_GROUP } from "./redis_rollup.ts";
 import type { RedisKeys } from "./redis_scripts.ts";

@@ -4,12 +4,14 @@
  */
 import { getLogger } from "@logtape/logtape";
 import { HubError } from "../errors.ts";
+import { heldBytes } from "../event.ts";
 import {
   IN_FLIGHT_EVENTS_MAX,
   PUBLISH_BATCH_EVENTS,
   REDIS_RETRY_MS,
   REPUBLISH_ATTEMPTS_MAX,
   STREAM_SKEW_MS,
+  UNPUBLISHED_BYTES_MAX,
   UNPUBLISHED_EVENTS_MAX,
 } from "../limits.ts";
 import type { PublicationSource, StoredEvent } from "../publication.ts";
@@ -90,6 +92,8 @@ export class Publisher implements AsyncDisposable {
     over: () => log.info("Events are published again; {dropped} are left to the sweep", { dropped: this.#dropped }),
   });
   #running: Promise<void> | null = null;
+  /** Of what waits, estimated. */
+  #bytes = 0;
   #dropped = 0;
 
   constructor(options: PublisherOptions & { readonly source: Pick<PublicationSource, "republishAt" | "watchStored"> }) {
@@ -109,8 +113,9 @@ export class Publisher implements AsyncDisposable {
 
   /** Drops what waits of a user. */
   forget(tenant: string, userId: string): void {
-    const kept = this.#waiting.filter(({ event }) => event.tenant !== tenant || event.userId !== userId);
-    this.#waiting.splice(0, this.#waiting.length, ...kept);
+    for (const stored of this.#takeFirst(this.#waiting.length)) {
+      if (stored.event.tenant !== tenant || stored.event.userId !== userId) this.#enqueue(stored);
+    }
   }
 
   /** Stops at once; what still waits is found by the sweep. Harmless twice. */
@@ -122,21 +127,38 @@ export class Publisher implements AsyncDisposable {
 
   #take(group: readonly StoredEvent[]): void {
     if (this.#stopping.signal.aborted) return;
-    for (const event of group) this.#waiting.push(event);
-    const excess = this.#waiting.length - (this.trouble === null ? IN_FLIGHT_EVENTS_MAX : UNPUBLISHED_EVENTS_MAX);
+    for (const stored of group) this.#enqueue(stored);
+    let excess = Math.max(
+      0,
+      this.#waiting.length - (this.trouble === null ? IN_FLIGHT_EVENTS_MAX : UNPUBLISHED_EVENTS_MAX),
+    );
+    let bytes = this.#bytes;
+    for (const { event } of this.#waiting.slice(0, excess)) bytes -= heldBytes(event);
+    while (bytes > UNPUBLISHED_BYTES_MAX) bytes -= heldBytes(this.#waiting[excess++]!.event);
     if (excess > 0) {
-      this.#waiting.splice(0, excess);
+      this.#takeFirst(excess);
       if (this.#dropped === 0) log.warn("More events wait for Redis than are kept; the sweep will publish the others");
       this.#dropped += excess;
     }
     this.#running ??= this.#work().finally(() => this.#running = null);
   }
 
+  #enqueue(stored: StoredEvent): void {
+    this.#waiting.push(stored);
+    this.#bytes += heldBytes(stored.event);
+  }
+
+  #takeFirst(count: number): StoredEvent[] {
+    const taken = this.#waiting.splice(0, count);
+    for (const { event } of taken) this.#bytes -= heldBytes(event);
+    return taken;
+  }
+
   async #work(): Promise<void> {
     // What is stored in one turn of the loop goes out in one batch.
     await Promise.resolve();
     while (this.#waiting.length > 0 && !this.#stopping.signal.aborted) {
-      await this.#send(this.#writer.batch(this.#waiting.splice(0, PUBLISH_BATCH_EVENTS)));
+      await this.#send(this.#writer.batch(this.#takeFirst(PUBLISH_BATCH_EVENTS)));
     }
   }
 

@@ -75,18 +75,9 @@ export class Replay {
   }
 
   /** The place before the first event received at or after a time; the head when there is none. */
-  async receivedFrom(state: StreamState, time: number): Promise<Place> {
-    const until = endBehind(state.epoch, state.last);
-    let at: PublicationPlace = { pub: Math.max(0, time - STREAM_SKEW_MS), pend: "" };
-    for (;;) {
-      const page = await this.#source.published({ after: at, until, limit: REPLAY_OVERLAP_ENTRIES });
-      for (const { event, pub, pend } of page.entries) {
-        if (event.receivedAt >= time) return placeAt(state, at);
-        at = { pub, pend };
-      }
-      if (page.caughtUp) return streamPlace(state.epoch, state.last);
-      at = page.place;
-    }
+  async receivedFrom(state: StreamState, receivedAt: number): Promise<Place> {
+    const first = await this.#source.firstReceived({ pub: Math.max(0, receivedAt - STREAM_SKEW_MS), receivedAt });
+    return first === null ? streamPlace(state.epoch, state.last) : placeAt(state, before(first));
   }
 
   /** Whether retention has purged events that lay behind a place of the store. */
@@ -195,6 +186,12 @@ function endBehind(epoch: Epoch, head: string): number {
 /** Whether the stream no longer holds everything that was published from a time on. */
 function isTrimmed({ floor }: StreamState, pub: number): boolean {
   return floor !== null && compareIds(floor, idAt(pub - REPLAY_SKEW_MS)) > 0;
+}
+
+/** The place right before that of an insertion. */
+function before({ pub, pend }: PublicationPlace): PublicationPlace {
+  const number = BigInt(`0x0${pend}`);
+  return number === 0n ? { pub, pend: "" } : { pub, pend: (number - 1n).toString(16).padStart(pend.length, "0") };
 }
 
 function idAt(time: number): string {

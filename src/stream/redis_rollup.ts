@@ -34,6 +34,7 @@ export function rollupWorker(options: RollupOptions): GroupWorker {
     prefix,
     group: ROLLUP_GROUP,
     stream: () => keys.stream,
+    isTrimmed: true,
   };
   const news = new CellNews(keys);
   return new GroupWorker(group, (entries, connection) => settle(entries, { ...options, connection, news }));

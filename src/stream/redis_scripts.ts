@@ -80,7 +80,8 @@ export class Script {
  * KEYS stream, epoch, floor. What is looked at is what every version of Redis since 6.2 tells. Trimming is told from
  * erasure so: each script that adds or erases notes the first entry it leaves; where another one is first later, somebody
  * trimmed. The floor is then the first entry left, or the last id where none is. The last id that was given out is noted
- * too: where it is ahead of the stream's own, the stream was deleted and made anew, and `lost` is true.
+ * too: where it is ahead of the stream's own, the stream was deleted and made anew, and `lost` is true. So it is where
+ * the notes are gone, which hold the marker like the epoch's own key.
  */
 const STATE = `
 local run = redis.call('INFO', 'server'):match('run_id:(%w+)') or ''
@@ -99,9 +100,9 @@ local function isBefore(a, b)
   aTime, aNumber, bTime, bNumber = tonumber(aTime), tonumber(aNumber), tonumber(bTime), tonumber(bNumber)
   return aTime < bTime or (aTime == bTime and aNumber < bNumber)
 end
-local noted = redis.call('HMGET', KEYS[3], 'first', 'last', 'floor')
+local noted = redis.call('HMGET', KEYS[3], 'first', 'last', 'floor', 'marker')
 local floor = noted[3] or ''
-local lost = noted[2] and isBefore(last, noted[2])
+local lost = noted[4] ~= marker or (noted[2] and isBefore(last, noted[2]))
 if noted[1] and noted[1] ~= '' and noted[1] ~= first then floor = first == '' and last or first end
 local function firstNow()
   local entry = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
@@ -111,7 +112,7 @@ end
 
 /**
  * KEYS stream, epoch, floor; ARGV marker, run, place, count. Answers `[1, run, marker, last id, floor, milliseconds of
- * the clock, entries behind the place]`, or `[0, run, marker, …]` where the epoch differs or the stream was made anew.
+ * the clock, entries behind the place]`, or `[0, run, marker, …]` where the epoch differs or the stream is lost.
  */
 export const LOOK = new Script(`${STATE}
 local time = redis.call('TIME')
@@ -129,6 +130,7 @@ return {1, run, marker, last, floor, now, entries}
 export const CLAIM = new Script(`
 if (redis.call('GET', KEYS[1]) or '') == ARGV[1] then
   redis.call('DEL', KEYS[2])
+  redis.call('HSET', KEYS[2], 'marker', ARGV[2])
   redis.call('SET', KEYS[1], ARGV[2])
 end
 return redis.call('GET', KEYS[1])
@@ -137,8 +139,8 @@ return redis.call('GET', KEYS[1])
 /**
  * KEYS stream, epoch, floor, last batch of this publisher; ARGV marker, run, batch, length of the stream, skew allowed,
  * then for each entry its time of publication, the number of texts that follow, and these: names and values of its
- * fields. Answers `["sent"]`; `["lost"]` where the epoch differs; or, with nothing added, `["far", t, indexes]`: these lie
- * too far from t, the time of Redis. A batch that is sent again because its answer was lost is not added again.
+ * fields. Answers `["sent"]`; `["lost"]` where the epoch differs or the stream is lost; or, with nothing added,
+ * `["far", t, indexes]`: these lie too far from t, the time of Redis. A batch that is sent again because its answer was lost is not added again.
  */
 export const PUBLISH = new Script(`${STATE}
 if lost or run ~= ARGV[2] or marker ~= ARGV[1] then return {'lost'} end

@@ -18,7 +18,7 @@ import { type SupervisedWorker, Trouble, wait } from "../worker.ts";
 import { CellNews } from "./redis_cells.ts";
 import { RedisConnection, RedisRefusal, type Reply } from "./redis_connection.ts";
 import { toEntries } from "./redis_entry.ts";
-import { groupsOf } from "./redis_group.ts";
+import { groupsOf } from "./redis_groups.ts";
 import { INBOUND_GROUP } from "./redis_inbound.ts";
 import { RedisEpochs } from "./redis_epochs.ts";
 import { compareIds, millisecondsOf } from "./redis_position.ts";

@@ -140,6 +140,12 @@ mongoTest("what is stored is told, and read again in the order of publication", 
   const first = { pub: 0, pend: "" };
   const ofOther = await publications.published({ after: first, limit: 100, tenant: "other" });
   assertEquals([ofOther.entries.length, ofOther.place.pend], [5, read.at(-1)!.pend]);
+  const nextTo = (i: number) => ({ pub: read[i]!.pub, pend: read[i]!.pend });
+  const receivedAt = read[12]!.event.receivedAt;
+  assertEquals(await publications.firstReceived({ pub: 0, receivedAt: 0 }), nextTo(0));
+  const isIt = ({ event, pub }: StoredEvent) => event.receivedAt >= receivedAt && pub >= read[8]!.pub;
+  assertEquals(await publications.firstReceived({ pub: read[8]!.pub, receivedAt }), nextTo(read.findIndex(isIt)));
+  assertEquals(await publications.firstReceived({ pub: 0, receivedAt: receivedAt + HOUR }), null);
   const until = read[20]!.pub;
   const early = await publications.published({ after: first, limit: 100, until });
   assertEquals(early.entries, read.filter(({ pub }) => pub < until));

@@ -113,6 +113,13 @@ export class FakeStore extends MemoryStore implements PublicationSource, SettleS
     };
   }
 
+  async firstReceived({ pub, receivedAt }: { pub: number; receivedAt: number }): Promise<PublicationPlace | null> {
+    await this.#reach();
+    const found = [...this.#documents.values()].filter((one) => one.pub >= pub && one.event.receivedAt >= receivedAt);
+    const first = found.sort(comparePlaces).at(0);
+    return first === undefined ? null : { pub: first.pub, pend: first.pend };
+  }
+
   async oldest(): Promise<number | null> {
     await this.#reach();
     const all = [...this.#documents.values()].map(({ pub }) => pub);

@@ -1,8 +1,9 @@
 /** Consumer groups on a real Redis: nothing given to a consumer that dies is lost, and a group that is gone comes again. */
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { addCells } from "../../src/stream/redis_cells.ts";
 import { RedisConnection } from "../../src/stream/redis_connection.ts";
-import { groupsOf, GroupWorker } from "../../src/stream/redis_group.ts";
+import { GroupWorker } from "../../src/stream/redis_group.ts";
+import { groupsOf } from "../../src/stream/redis_groups.ts";
 import { rollupWorker } from "../../src/stream/redis_rollup.ts";
 import { RedisStream } from "../../src/stream/redis.ts";
 import { SweepWorker } from "../../src/stream/redis_sweep.ts";
@@ -81,6 +82,91 @@ redisTest(
     assertEquals(new Set(given), new Set([ids[1], ids[3], ids[4], ids[5]]));
     assertEquals(given.filter((id) => id === ids[5]).length, 3);
     assertEquals(worker.lost, 2);
+  },
+);
+
+redisTest(
+  "a stream that was trimmed past the group is noticed, and what it was not given is counted",
+  async (server) => {
+    const source = new FakeStore();
+    await server.send("XGROUP", "CREATE", ...GROUP, "0", "MKSTREAM");
+    {
+      await using stream = await RedisStream.open({ url: server.url, source, ...QUICK, entriesMax: 200 });
+      for (let i = 0; i < 10; i++) await source.append(events(100));
+      await stream.whenPublished();
+    }
+    const worker = rollupWorker({ url: server.url, source, ...QUICK_GROUP, ageMs: 60_000 });
+    await using _running = running(worker);
+    await until(
+      "the rest is counted",
+      () => [...source.documents.values()].filter(({ pending }) => !pending).length >= 200,
+    );
+    assertEquals([worker.overruns, worker.lost], [1, 0]);
+    await using _sweeping = running(
+      new SweepWorker({ url: server.url, source, everyMs: 20, ageMs: 0, entriesMax: 200 }),
+    );
+    await whenCounted(source);
+    assertEquals(worker.overruns, 1);
+  },
+);
+
+redisTest("of large entries fewer are read at once", async (server) => {
+  const text = "x".repeat(16_000);
+  for (let i = 0; i < 2_000; i++) await server.send("XADD", "own", "*", "text", text);
+  const given: number[] = [];
+  const group = { url: server.url, group: "g", stream: () => "own", entriesMax: 10_000, blockMs: 50 };
+  const worker = new GroupWorker(group, (entries) => {
+    given.push(entries.length);
+    return Promise.resolve(entries.map(({ id }) => id));
+  });
+  await using _running = running(worker);
+  await until("all are given", () => given.reduce((sum, count) => sum + count, 0) === 2_000);
+  assert(given.every((count) => count * text.length <= 9 * 1024 * 1024), `${given} were read at once`);
+  assert(given.length <= 6, `${given} were read at once`);
+});
+
+redisTest(
+  "what was trimmed before anybody was given it is an alarm, told once, and the lag is right",
+  async (server) => {
+    const ids: unknown[] = [];
+    const add = async (count: number) => {
+      for (let i = 0; i < count; i++) ids.push(await server.send("XADD", "own", "*", "a", i));
+    };
+    // As the publisher notes it.
+    const trim = async (length: number) => {
+      await server.send("XTRIM", "own", "MAXLEN", length);
+      await server.send("HSET", "events:floor", "floor", String(ids.at(-Math.max(1, length))));
+    };
+    await add(10);
+    await server.send("XGROUP", "CREATE", "own", "g", "0");
+    await server.send("XREADGROUP", "GROUP", "g", "hub-1", "COUNT", 3, "STREAMS", "own", ">");
+    await trim(4);
+    let given = 0;
+    const options = { url: server.url, group: "g", stream: () => "own", isTrimmed: true, entriesMax: 2, blockMs: 50 };
+    const workers = [1, 2].map(() =>
+      new GroupWorker(options, (entries) => {
+        given += entries.length;
+        return Promise.resolve(entries.map(({ id }) => id));
+      })
+    );
+    await using first = running(workers[0]!);
+    await using _second = running(workers[1]!);
+    // Three were given before and are gone too.
+    const lost = () => workers.reduce((sum, worker) => sum + worker.lost, 0);
+    await until("what is left is given", () => given === 4 && lost() === 3 + 3);
+    await using connection = new RedisConnection(server.url, { name: "test" });
+    const lag = async () => (await groupsOf(connection, "own"))[0]!.lag;
+    await until("nothing waits", async () => await lag() === 0);
+
+    await first[Symbol.asyncDispose]();
+    await _second[Symbol.asyncDispose]();
+    await add(5);
+    await trim(0);
+    await using _third = running(workers[0]!);
+    await until("an empty stream tells it too", () => lost() === 6 + 5);
+    await add(2);
+    await until("it goes on", () => given === 6);
+    assertEquals(lost(), 11);
   },
 );
 

@@ -148,6 +148,7 @@ export async function ageEpoch(server: RedisServer, source: FakeStore, startedAt
   const marker = "0123456789abcdef";
   const [, runId = ""] = /run_id:(\w+)/.exec(String(await server.send("INFO", "server"))) ?? [];
   await server.send("SET", "events:epoch", marker);
+  await server.send("HSET", "events:floor", "marker", marker);
   await source.beginEpoch({ number: 1, startedAt, runId, marker }, 0);
 }
 

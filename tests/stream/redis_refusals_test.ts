@@ -46,7 +46,7 @@ const REFUSALS: readonly Refusal[] = [
   },
   {
     name: "without the right to add",
-    reason: /NOPERM|can't run this command/,
+    reason: /NOPERM|can't run this command|ACL failure/,
     begin: (server) => server.send("ACL", "SETUSER", "default", "-xadd", "-xreadgroup"),
     end: (server) => server.send("ACL", "SETUSER", "default", "+@all"),
   },

@@ -131,6 +131,27 @@ redisTest("a stream that was deleted and made anew is another one, and nobody mi
   assertEquals(idsIn(await readAll(stream, { after: position })), idsOf([...lost, ...later]));
 });
 
+redisTest(
+  "where the notes of the stream are gone it is another epoch: nobody knows what was trimmed",
+  async (server) => {
+    for (const key of ["events:floor", "events:epoch"]) {
+      const source = new FakeStore();
+      await using stream = await RedisStream.open({ url: server.url, source, ...QUICK });
+      const cursor = stream.cursor(TENANT, await stream.head());
+      const [before, after] = [events(20), events(5)];
+      await source.append(before);
+      await stream.whenPublished();
+      await server.send("XTRIM", "events", "MAXLEN", 5);
+      await server.send("DEL", key);
+      await source.append(after);
+      await stream.whenPublished();
+      const { position, reset } = await stream.open(TENANT, { cursor });
+      assertEquals(reset, { reason: "epoch", mode: "replay" });
+      assertEquals(idsIn(await readAll(stream, { after: position })), idsOf([...before, ...after]));
+    }
+  },
+);
+
 redisTest("the bound of the stream, and nothing else, trims it: what it took is told", async (server) => {
   const source = new FakeStore();
   await using stream = await RedisStream.open({ url: server.url, source, ...QUICK, entriesMax: 200 });
