@@ -75,6 +75,8 @@ export const REDIS_BLOCK_MS = 2 * SECOND_MS;
 export const REDIS_LEAVE_MS = REDIS_BLOCK_MS + SECOND_MS / 2;
 /** Entries behind the place where a replay goes on that are looked through, so as not to give them twice. */
 export const REPLAY_OVERLAP_ENTRIES = 5_000;
+/** Parts of the stream that are remembered for that; each has at most twice as many entries, some 150 bytes each. */
+export const REPLAY_OVERLAP_WINDOWS_MAX = 4;
 /** Entries looked at at once where most of them are left out, because a reader has them from the store. */
 export const REPLAY_OVERLAP_PAGE_ENTRIES = 512;
 /** Entries looked at in one step of a search through the stream. */

@@ -20,6 +20,7 @@ import { type RawEntry, toEntries } from "./redis_entry.ts";
 import { groupsOf } from "./redis_groups.ts";
 import { compareIds } from "./redis_position.ts";
 import { RedisKeys, Script } from "./redis_scripts.ts";
+import { skipTrimmed } from "./redis_trimmed.ts";
 import { Hold, keepSlot, type Slot, takeSlot } from "./redis_slot.ts";
 
 const log = getLogger(["eventhub", "redis"]);
@@ -108,7 +109,7 @@ export class GroupWorker implements SupervisedWorker {
     return this.#overruns;
   }
 
-  /** Entries that were trimmed before they were acknowledged, since the start: an alarm. */
+  /** Entries that were trimmed before they were given out or acknowledged, since the start: an alarm. */
   get lost(): number {
     return this.#lost;
   }
@@ -268,8 +269,9 @@ export class GroupWorker implements SupervisedWorker {
     const delivered = groups.find(({ name }) => name === this.#options.group)?.delivered;
     const isBehind = typeof floor === "string" && floor !== "" && delivered !== undefined &&
       compareIds(delivered, floor) < 0;
-    if (isBehind) this.#overrun.begin(floor);
-    else this.#overrun.end();
+    if (!isBehind) return this.#overrun.end();
+    this.#overrun.begin(floor);
+    this.#lost += await skipTrimmed(connection, { stream: this.#stream, group: this.#options.group });
   }
 
   /** A server that is out of memory creates nothing, but what is there can be worked on. */

@@ -13,7 +13,6 @@
 import { heldBytes } from "../event.ts";
 import {
   LOG_PAGE_BYTES_MAX,
-  LOG_PAGE_EVENTS,
   REPLAY_MARGIN_MS,
   REPLAY_OVERLAP_ENTRIES,
   REPLAY_SKEW_MS,
@@ -21,8 +20,8 @@ import {
 } from "../limits.ts";
 import type { Epoch, PublicationPage, PublicationPlace, PublicationSource, StoredEvent } from "../publication.ts";
 import type { LogPage, Position, Reset } from "../stream.ts";
-import { pendOf } from "./redis_entry.ts";
 import type { RedisEpochs, StreamState } from "./redis_epochs.ts";
+import { Overlap } from "./redis_overlap.ts";
 import {
   compareIds,
   type EpochName,
@@ -45,11 +44,12 @@ export function streamPlace(epoch: Epoch, id: string): Place {
 export class Replay {
   readonly #source: PublicationSource;
   readonly #epochs: RedisEpochs;
-  #overlap: { readonly epoch: number; readonly head: string; read: string; readonly pends: Set<string> } | null = null;
+  readonly #overlap: Overlap;
 
   constructor(source: PublicationSource, epochs: RedisEpochs) {
     this.#source = source;
     this.#epochs = epochs;
+    this.#overlap = new Overlap(epochs);
   }
 
   /** The place before the oldest event the store keeps; the head of the stream when there is none. */
@@ -61,8 +61,12 @@ export class Replay {
 
   /** The place from which nothing is missed that was behind a lost place. The reader is told of it. */
   lost(state: StreamState, place: Place): Place {
-    const pub = Math.max(0, Math.min(this.timeOf(place), this.#epochs.startBehind(place.epoch)) - REPLAY_MARGIN_MS);
-    return { ...placeAt(state, { pub, pend: "" }), told: true };
+    const isReplay = place.phase === "replay" || place.phase === "closing";
+    const time = isReplay ? this.#endOf(place) : this.timeOf(place);
+    const pub = Math.max(0, Math.min(time, this.#epochs.startBehind(place.epoch)) - REPLAY_MARGIN_MS);
+    // What was read in the store before that is not lost: a replay that is interrupted again and again gets on.
+    const at = isReplay && place.at.pub < pub ? place.at : { pub, pend: "" };
+    return { ...placeAt(state, at), told: true };
   }
 
   /**
@@ -73,7 +77,12 @@ export class Replay {
   timeOf(place: Place): number {
     const startedAt = this.#epochs.find(place.epoch)?.startedAt ?? 0;
     if (place.phase === "stream" || place.phase === "overlap") return Math.max(millisecondsOf(place.id), startedAt);
-    return Math.min(place.at.pub, Math.max(millisecondsOf(place.head), startedAt));
+    return Math.min(place.at.pub, this.#endOf(place));
+  }
+
+  /** When H was noted, or so: what was published long before was in the store then. An empty stream has no time. */
+  #endOf({ epoch, head }: ReplayPlace): number {
+    return Math.max(millisecondsOf(head), this.#epochs.find(epoch)?.startedAt ?? 0);
   }
 
   /** The place before the first event received at or after a time; the head when there is none. */
@@ -161,32 +170,11 @@ export class Replay {
     place: ReplayPlace,
     entries: readonly StoredEvent[],
   ): Promise<{ entries: readonly StoredEvent[]; isComplete: boolean }> {
-    const behind = await this.#behind(place);
+    const behind = await this.#overlap.behind(place);
     return {
       entries: behind.size === 0 ? entries : entries.filter(({ pend }) => !behind.has(pend)),
       isComplete: behind.size < REPLAY_OVERLAP_ENTRIES,
     };
-  }
-
-  /**
-   * The insertions that the first entries behind H name. The last H is remembered, since a replay asks at every page; its
-   * epoch too, since the next one may have the same H and other entries behind it. What is left out because of entries
-   * that are lost meanwhile comes again: the place is then lost as well, and all of it lies behind that.
-   */
-  async #behind({ epoch: { number: epoch }, head }: ReplayPlace): Promise<ReadonlySet<string>> {
-    let overlap = this.#overlap;
-    if (overlap?.head !== head || overlap.epoch !== epoch) {
-      overlap = this.#overlap = { epoch, head, read: head, pends: new Set() };
-    }
-    while (overlap.pends.size < REPLAY_OVERLAP_ENTRIES) {
-      const state = await this.#epochs.look({ after: overlap.read, count: LOG_PAGE_EVENTS });
-      if (state.epoch.number !== epoch) break;
-      const { entries } = state;
-      for (const entry of entries) overlap.pends.add(pendOf(entry));
-      overlap.read = entries.at(-1)?.id ?? overlap.read;
-      if (entries.length < LOG_PAGE_EVENTS) break;
-    }
-    return overlap.pends;
   }
 }
 

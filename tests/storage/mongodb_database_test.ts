@@ -5,7 +5,7 @@ import { comparePlaces, type PublicationPlace, type StoredEvent } from "../../sr
 import { MongodbStore } from "../../src/storage/mongodb.ts";
 import type { CellsDocument } from "../../src/storage/mongodb_cells.ts";
 import { mongo, mongoLacking } from "../services/mongo.ts";
-import { startLossyProxy } from "../services/tcp_proxy.ts";
+import { TcpProxy } from "../services/proxy.ts";
 import { event, events, HOUR, idsOf, MINUTE, NOON, store, tally, TENANT } from "./conformance/events.ts";
 import { listAll, query, totalOf } from "./conformance/model.ts";
 import { type MongodbHarness, openMongodb } from "./mongodb.ts";
@@ -98,7 +98,7 @@ mongoTest("an event that was changed by hand is left out, and stops nothing", as
 });
 
 mongoTest("an answer that is lost makes a retry, and the retry a duplicate that is counted once", async (harness) => {
-  await using proxy = startLossyProxy(Number(new URL(mongo.url!).port));
+  await using proxy = TcpProxy.to(Number(new URL(mongo.url!).port || 27_017));
   const url = new URL(harness.url);
   url.port = String(proxy.port);
   await using far = await MongodbStore.open({ url: url.href, isPublished: false });
@@ -106,8 +106,9 @@ mongoTest("an answer that is lost makes a retry, and the retry a duplicate that 
   const heard: StoredEvent[] = [];
   far.publications.watchStored((group) => heard.push(...group));
   const all = events(50);
-  proxy.loseAnswerTo(all[7]!.id);
+  const lost = proxy.loseAnswerTo(all[7]!.id);
   assertEquals(tally(await far.append(all)), { unavailable: 50 });
+  await lost;
   assertEquals(heard, [], "what is not known to be stored was handed out");
   assertEquals(tally(await far.append(all)), { duplicate: 50 });
   assertEquals(await far.append([{ ...all[0]!, amount: 1 }]), ["conflict"]);
