@@ -18,6 +18,7 @@ import type {
   StoreHealth,
   Total,
 } from "../storage.ts";
+import type { StoreTransfer } from "../transfer.ts";
 import { Appender } from "./mongodb_append.ts";
 import { MongoConnection } from "./mongodb_connection.ts";
 import { MongodbDeadLetters } from "./mongodb_dead_letters.ts";
@@ -29,6 +30,7 @@ import { purge, PurgeState } from "./mongodb_purge.ts";
 import { rebuildHour } from "./mongodb_rebuild.ts";
 import { Recount } from "./mongodb_recount.ts";
 import { Settler } from "./mongodb_settle.ts";
+import { MongodbTransfer } from "./mongodb_transfer.ts";
 
 /** How to open a store. */
 export interface MongodbOptions {
@@ -53,6 +55,8 @@ export class MongodbStore implements EventStore {
   readonly settler: SettleSource;
   /** Inbound messages that could not be taken. They end with the store. */
   readonly deadLetters: DeadLetters;
+  /** Moves what it holds. */
+  readonly transfer: StoreTransfer;
   readonly #connection: MongoConnection;
   readonly #appender: Appender;
   readonly #settler: Settler;
@@ -66,6 +70,13 @@ export class MongodbStore implements EventStore {
     this.settler = this.#settler = new Settler(connection);
     this.publications = new Publications(connection, this.#appender);
     this.deadLetters = new MongodbDeadLetters(connection);
+    this.transfer = new MongodbTransfer({
+      connection,
+      appender: this.#appender,
+      settler: this.#settler,
+      purges: this.#purges,
+      settle: () => this.settle(),
+    });
   }
 
   /**

@@ -52,6 +52,14 @@ export interface PurgeDocument {
   readonly pub?: Date;
 }
 
+/** Says that a store is being moved; in the collection `meta`, too. While one is valid nothing is purged. */
+export interface MoveDocument {
+  /** `move:` and a random text. */
+  readonly _id: string;
+  /** By the server's clock. */
+  readonly until: Date;
+}
+
 /** A dead letter. */
 export interface DeadLetterDocument {
   /** `<tenant>:<id>`. */
@@ -76,6 +84,7 @@ export interface Collections {
   readonly tenants: Collection<TenantDocument>;
   readonly epochs: Collection<EpochDocument>;
   readonly meta: Collection<PurgeDocument>;
+  readonly moves: Collection<MoveDocument>;
   readonly deadLetters: Collection<DeadLetterDocument>;
 }
 
@@ -146,6 +155,7 @@ export class MongoConnection implements AsyncDisposable {
       tenants: database.collection("tenants"),
       epochs: database.collection("epochs"),
       meta: database.collection("meta"),
+      moves: database.collection("meta"),
       deadLetters: database.collection("dead_letters"),
     };
   }

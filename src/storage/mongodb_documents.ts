@@ -62,6 +62,8 @@ export function toDocument(event: Event, { pub, arrival }: { pub: number; arriva
     pub: new Date(pub),
     arrival,
     pend: arrival,
+    // Nobody is the user of an event that was erased where it comes from.
+    ...(event.userId === "" && { erased: true as const }),
   };
   return event.properties === null ? document : { ...document, properties: toProperties(event.properties) };
 }

@@ -5,7 +5,7 @@ import { MONGODB_COMMAND_DOCUMENTS, MONGODB_PURGE_STATE_MS, PURGE_HOLD_WARNED_MS
 import { describeHeld, fateOf, type PurgeBorder } from "../retention.ts";
 import { MINUTE_MS, minuteOf } from "../window.ts";
 import { chunksOf, eachOf } from "./mongodb_batches.ts";
-import type { Collections, PurgeDocument } from "./mongodb_connection.ts";
+import type { Collections, MoveDocument, PurgeDocument } from "./mongodb_connection.ts";
 import type { EventDocument } from "./mongodb_documents.ts";
 import { eventsBehind } from "./mongodb_pages.ts";
 
@@ -44,9 +44,9 @@ export class PurgeState {
   }
 
   /** Notes what is about to be purged, before it is: after a crash in between nothing is counted twice. */
-  async raise(meta: Collection<PurgeDocument>, { through, pub }: { through: Date; pub: Date }): Promise<void> {
-    await meta.updateOne({ _id: "purge" }, { $max: { through, pub } }, { upsert: true });
-    this.#learn({ _id: "purge", through, pub });
+  async raise(meta: Collection<PurgeDocument>, { through, pub }: { through: Date; pub?: Date }): Promise<void> {
+    await meta.updateOne({ _id: "purge" }, { $max: { through, ...(pub && { pub }) } }, { upsert: true });
+    this.#learn({ _id: "purge", through });
   }
 
   #learn(found: PurgeDocument | null): void {
@@ -79,6 +79,7 @@ interface PurgeOptions {
  */
 export async function purge(collections: Collections, { border, state, settle, now }: PurgeOptions): Promise<number> {
   const { events, meta } = collections;
+  if (await isMoved(collections, now())) return 0;
   let settledAt = now();
   await settle();
   let purged = 0;
@@ -99,6 +100,7 @@ export async function purge(collections: Collections, { border, state, settle, n
     const doomed = found.slice(0, count).filter(({ pend, unpub, erased }) => !pend && (!unpub || erased));
     if (doomed.length === 0) continue;
     const through = new Date(Math.max(...doomed.map((event) => event.timestamp.getTime())));
+    if (await isMoved(collections, now())) break;
     const raised = minuteOf(through.getTime()) > state.throughMinute;
     await state.raise(meta, { through, pub: doomed.at(-1)!.pub });
     // A minute that loses events cannot be counted afterwards: what came in meanwhile is counted first.
@@ -111,6 +113,14 @@ export async function purge(collections: Collections, { border, state, settle, n
   }
   if (purged > 0) await forgetSlices(collections, border, state);
   return purged;
+}
+
+/** The documents of `meta` that say so. */
+export const MOVES: Filter<MoveDocument> = { _id: { $gte: "move:", $lt: "move;" } };
+
+/** Whether the store is being moved: events that retention would not keep are still to come, or to be read. */
+async function isMoved({ moves }: Pick<Collections, "moves">, now: number): Promise<boolean> {
+  return await moves.findOne({ ...MOVES, until: { $gt: new Date(now) } }) !== null;
 }
 
 /** So many are held in memory at most. */

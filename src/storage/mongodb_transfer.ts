@@ -1,0 +1,208 @@
+/** Moves what a MongoDB database holds, beside hubs that run on it. */
+import type { Collection } from "mongodb";
+import { HubError } from "../errors.ts";
+import type { Event } from "../event.ts";
+import { MONGODB_MOVE_LEASE_MS, MONGODB_MOVE_MOMENT_EVENTS, MONGODB_REPLY_DOCUMENTS } from "../limits.ts";
+import type { StoredEvent } from "../publication.ts";
+import type { AppendStatus } from "../storage.ts";
+import {
+  type CellGroup,
+  type CellPage,
+  type CellPageRequest,
+  type EventsPage,
+  type PurgedCellsStatus,
+  purgedOf,
+  type StoreTransfer,
+} from "../transfer.ts";
+import { MINUTE_MS } from "../window.ts";
+import type { Appender } from "./mongodb_append.ts";
+import { type CellsDocument, readCells } from "./mongodb_cells.ts";
+import type { Collections, MongoConnection } from "./mongodb_connection.ts";
+import { type EventDocument, fromDocument } from "./mongodb_documents.ts";
+import { spansIn } from "./mongodb_metrics.ts";
+import { eventsBehind } from "./mongodb_pages.ts";
+import { addPurged, countMinutes } from "./mongodb_purged_cells.ts";
+import { MOVES, type PurgeState } from "./mongodb_purge.ts";
+import type { Settler } from "./mongodb_settle.ts";
+
+/** What it works with. */
+export interface MongodbParts {
+  readonly connection: MongoConnection;
+  readonly appender: Appender;
+  readonly settler: Settler;
+  readonly purges: PurgeState;
+  readonly settle: () => Promise<unknown>;
+}
+
+/** Sorts behind every key of one moment. */
+const LAST_KEY = "\uffff";
+
+/** Moves one database. */
+export class MongodbTransfer implements StoreTransfer {
+  readonly #parts: MongodbParts;
+  readonly #lease = `move:${crypto.randomUUID()}`;
+  #renewing: ReturnType<typeof setInterval> | undefined;
+  /** Why the lease could not be renewed. */
+  #lost: unknown = null;
+
+  constructor(parts: MongodbParts) {
+    this.#parts = parts;
+  }
+
+  async begin(): Promise<void> {
+    await this.#run(({ moves }) => moves.deleteMany({ ...MOVES, until: { $lt: new Date(this.#now()) } }));
+    await this.#renew();
+    this.#renewing = setInterval(() => {
+      this.#renew().catch((error) => this.#lost = error);
+    }, MONGODB_MOVE_LEASE_MS / 4);
+    await this.#parts.settle();
+  }
+
+  tenants(): Promise<readonly string[]> {
+    return this.#run(async ({ tenants }) => {
+      const found = await tenants.find({}, { projection: { _id: 1 } }).toArray();
+      return found.map(({ _id }) => _id).sort();
+    });
+  }
+
+  refusedThrough(): Promise<number | null> {
+    return this.#run(async ({ meta }) => {
+      await this.#parts.purges.read(meta);
+      const minute = this.#parts.purges.throughMinute;
+      return minute === -Infinity ? null : minute + MINUTE_MS - 1;
+    });
+  }
+
+  events({ after, limit }: { after: string | null; limit: number }): Promise<EventsPage> {
+    return this.#run(async ({ events }) => {
+      const documents = await logPage(events, { after, limit });
+      const last = documents.at(-1);
+      const read = documents.toSorted(byArrival).map((document) => fromDocument(document) ?? document);
+      return {
+        events: read.filter(isRead).map(({ event }) => event),
+        unreadable: read.filter((one) => !isRead(one)).map((document) => String((document as EventDocument)._id)),
+        next: last === undefined ? null : `${last.pub.getTime()}:${isWhole(documents) ? LAST_KEY : last._id}`,
+      };
+    });
+  }
+
+  cells(span: "minute" | "hour", { tenant, from, limit }: CellPageRequest): Promise<CellPage> {
+    return this.#run(async ({ rollups }) => {
+      const found = await rollups.find(spansIn(span, { tenant, from, to: Infinity })).sort({ _id: 1 })
+        .limit(limit + 1).batchSize(MONGODB_REPLY_DOCUMENTS).toArray();
+      return { groups: found.slice(0, limit).map(groupOf), next: found[limit]?.start.getTime() ?? null };
+    });
+  }
+
+  purgedCells({ tenant, from, limit }: CellPageRequest): Promise<CellPage> {
+    return this.#run(async (collections) => {
+      const to = this.#parts.purges.throughMinute + MINUTE_MS;
+      if (from >= to) return { groups: [], next: null };
+      const found = await collections.rollups.find(spansIn("minute", { tenant, from, to })).sort({ _id: 1 })
+        .limit(limit + 1).toArray();
+      const page = found.slice(0, limit).map(groupOf);
+      const counted = await countMinutes(collections, page);
+      const groups = page.map((group) => purgedOf(group, counted.get(group.start)?.byType ?? new Map()));
+      return { groups: groups.filter(({ cells }) => cells.size > 0), next: found[limit]?.start.getTime() ?? null };
+    });
+  }
+
+  async append(events: readonly Event[]): Promise<readonly AppendStatus[]> {
+    const { appender, settler } = this.#parts;
+    const stored: StoredEvent[] = [];
+    const unwatch = appender.watch((group) => stored.push(...group));
+    let statuses: readonly AppendStatus[];
+    try {
+      statuses = await this.#run(() => appender.append(events));
+    } finally {
+      unwatch();
+    }
+    // At once, and exactly these: the sweep would hand out what waits, and what others stored is theirs.
+    await settler.settleThese(stored);
+    return statuses;
+  }
+
+  addPurged(
+    groups: readonly CellGroup[],
+    { check = false }: { check?: boolean } = {},
+  ): Promise<readonly PurgedCellsStatus[]> {
+    return this.#run(async (collections) => {
+      await this.#parts.purges.read(collections.meta);
+      return await addPurged(collections, groups, { check, frozen: this.#parts.purges.throughMinute });
+    });
+  }
+
+  refuseThrough(timestamp: number): Promise<void> {
+    return this.#run(({ meta }) => this.#parts.purges.raise(meta, { through: new Date(timestamp) }));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#renewing === undefined) return;
+    clearInterval(this.#renewing);
+    this.#renewing = undefined;
+    await this.#parts.connection.run(({ moves }) => moves.deleteOne({ _id: this.#lease }));
+  }
+
+  #now(): number {
+    return this.#parts.connection.now();
+  }
+
+  async #renew(): Promise<void> {
+    const until = new Date(this.#now() + MONGODB_MOVE_LEASE_MS);
+    await this.#parts.connection.run(({ moves }) =>
+      moves.updateOne({ _id: this.#lease }, { $set: { until } }, { upsert: true })
+    );
+  }
+
+  async #run<T>(work: (collections: Collections) => Promise<T>): Promise<T> {
+    if (this.#lost !== null) {
+      throw new HubError("unavailable", "The database did not answer, and its hubs may purge again", {
+        cause: this.#lost,
+      });
+    }
+    return await this.#parts.connection.run(work);
+  }
+}
+
+/**
+ * A page in the order of publication that ends between two moments: the events of one moment lie in the order of their
+ * ids, and only all of them can be put into the order of arrival.
+ */
+async function logPage(
+  events: Collection<EventDocument>,
+  { after, limit }: { after: string | null; limit: number },
+): Promise<EventDocument[]> {
+  const at = after?.indexOf(":") ?? -1;
+  const place = after === null ? null : { pub: Number(after.slice(0, at)), key: after.slice(at + 1) };
+  const read = (count: number) =>
+    events.find(eventsBehind(place)).sort({ pub: 1, _id: 1 }).limit(count).batchSize(MONGODB_REPLY_DOCUMENTS).toArray();
+  for (let count = limit;;) {
+    const page = await read(count + 1);
+    if (page.length <= count) return page;
+    const beyond = page.at(-1)!.pub.getTime();
+    const whole = page.filter(({ pub }) => pub.getTime() < beyond);
+    if (whole.length > 0) return whole;
+    if (count >= MONGODB_MOVE_MOMENT_EVENTS) return page.slice(0, count);
+    count = MONGODB_MOVE_MOMENT_EVENTS;
+  }
+}
+
+/** Whether a page holds all of its last moment; a cut one is a single moment of as many events as are held. */
+function isWhole(page: readonly EventDocument[]): boolean {
+  return page.length !== MONGODB_MOVE_MOMENT_EVENTS || page[0]!.pub.getTime() !== page.at(-1)!.pub.getTime();
+}
+
+function byArrival(a: EventDocument, b: EventDocument): number {
+  const [first, second] = [a, b].map(({ arrival }) => String(arrival)) as [string, string];
+  return a.pub.getTime() - b.pub.getTime() || (first < second ? -1 : 1);
+}
+
+function isRead(one: EventDocument | NonNullable<ReturnType<typeof fromDocument>>): one is NonNullable<
+  ReturnType<typeof fromDocument>
+> {
+  return "event" in one;
+}
+
+function groupOf(document: CellsDocument): CellGroup {
+  return { tenant: document.tenant, start: document.start.getTime(), cells: readCells(document).byType };
+}
