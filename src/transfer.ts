@@ -111,6 +111,25 @@ export interface OpenTransfer extends AsyncDisposable {
   readonly transfer: StoreTransfer;
 }
 
+/** A document of the prototype, as what it would be over REST. */
+export interface PrototypeDocument {
+  /** Hexadecimal digits of its ObjectId. */
+  readonly id: string;
+  /** When the ObjectId was made, milliseconds: its time to the second. */
+  readonly receivedAt: number;
+  /** What it holds beside its id; values that JSON has no form for are texts. */
+  readonly members: Readonly<Record<string, unknown>>;
+}
+
+/** The events that the prototype stored. Nothing of them is changed. */
+export interface PrototypeSource extends AsyncDisposable {
+  /** How many there are; and how many others that are neither the prototype's nor Event Hub's. */
+  count(): Promise<{ readonly documents: number; readonly others: number }>;
+
+  /** At most `limit` documents with larger ids than `after`, in the order of their ids. */
+  read(page: { readonly after: string | null; readonly limit: number }): Promise<readonly PrototypeDocument[]>;
+}
+
 /** A cell of no events, with a histogram. */
 export function emptyCountedCell(): CountedCell {
   return { ...emptyCell(), histogram: new Histogram() };

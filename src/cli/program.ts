@@ -1,7 +1,9 @@
 /** The command line: all commands, and the rules they share. */
 import { Command } from "commander";
 import { eventsCommand } from "./events.ts";
+import { exportCommand } from "./export.ts";
 import { generateCommand } from "./generate.ts";
+import { importCommand } from "./import.ts";
 import { metricsCommand } from "./metrics.ts";
 import { rollupsCommand } from "./rollups.ts";
 import { sendCommand } from "./send.ts";
@@ -34,6 +36,8 @@ export function createProgram(version: string): Command {
       metricsCommand(),
       generateCommand(),
       rollupsCommand(),
+      exportCommand(),
+      importCommand(),
       versionCommand(version),
     ]
   ) program.addCommand(command);

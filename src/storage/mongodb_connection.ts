@@ -166,7 +166,7 @@ export class MongoConnection implements AsyncDisposable {
     try {
       client = createClient(url);
       await client.connect();
-      const database = client.db(NAMED_DATABASE.test(url) ? undefined : DATABASE_DEFAULT, CONCERNS);
+      const database = databaseOf(client, url);
       const version = await serverVersion(database);
       const description = `MongoDB ${version}, database ${database.databaseName} at ${hostsOf(client)}`;
       const connection = new MongoConnection(client, { database, description, clock });
@@ -269,7 +269,8 @@ const CONCERNS = {
   readPreference: ReadPreference.primary,
 };
 
-function createClient(url: string): MongoClient {
+/** A client, not connected yet, whose reads and writes are those that count. */
+export function createClient(url: string): MongoClient {
   return new MongoClient(url, {
     ...CONCERNS,
     appName: "event-hub",
@@ -284,6 +285,11 @@ function createClient(url: string): MongoClient {
       maxPoolSize: MONGODB_CONNECTIONS_MAX,
     }),
   });
+}
+
+/** The database that a URL names, or the default one. */
+export function databaseOf(client: MongoClient, url: string): Db {
+  return client.db(NAMED_DATABASE.test(url) ? undefined : DATABASE_DEFAULT, CONCERNS);
 }
 
 /** Settings that a URL may have otherwise. */
