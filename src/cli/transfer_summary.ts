@@ -21,7 +21,7 @@ export class Totals {
   *entries(): Iterable<Total & { tenant: string; eventType: string }> {
     for (const [key, total] of [...this.#totals].sort(([a], [b]) => a < b ? -1 : 1)) {
       const [tenant, eventType] = key.split(" ") as [string, string];
-      if (total.count !== 0) yield { tenant, eventType, ...total };
+      if (total.count !== 0 || total.sum !== 0n) yield { tenant, eventType, ...total };
     }
   }
 
