@@ -1,6 +1,6 @@
 /** Moves what a MongoDB database holds, beside hubs that run on it. */
+import { getLogger } from "@logtape/logtape";
 import type { Collection } from "mongodb";
-import { HubError } from "../errors.ts";
 import type { Event } from "../event.ts";
 import { MONGODB_MOVE_LEASE_MS, MONGODB_MOVE_MOMENT_EVENTS, MONGODB_REPLY_DOCUMENTS } from "../limits.ts";
 import type { StoredEvent } from "../publication.ts";
@@ -25,6 +25,8 @@ import { addPurged, countMinutes } from "./mongodb_purged_cells.ts";
 import { MOVES, type PurgeState } from "./mongodb_purge.ts";
 import type { Settler } from "./mongodb_settle.ts";
 
+const log = getLogger(["eventhub", "mongodb"]);
+
 /** What it works with. */
 export interface MongodbParts {
   readonly connection: MongoConnection;
@@ -42,8 +44,6 @@ export class MongodbTransfer implements StoreTransfer {
   readonly #parts: MongodbParts;
   readonly #lease = `move:${crypto.randomUUID()}`;
   #renewing: ReturnType<typeof setInterval> | undefined;
-  /** Why the lease could not be renewed. */
-  #lost: unknown = null;
 
   constructor(parts: MongodbParts) {
     this.#parts = parts;
@@ -52,8 +52,9 @@ export class MongodbTransfer implements StoreTransfer {
   async begin(): Promise<void> {
     await this.#run(({ moves }) => moves.deleteMany({ ...MOVES, until: { $lt: new Date(this.#now()) } }));
     await this.#renew();
-    this.#renewing = setInterval(() => {
-      this.#renew().catch((error) => this.#lost = error);
+    this.#renewing ??= setInterval(() => {
+      // Whatever is purged meanwhile is refused when it comes, and told.
+      this.#renew().catch((error) => log.warn("Retention may purge while the store is moved: {error}", { error }));
     }, MONGODB_MOVE_LEASE_MS / 4);
     await this.#parts.settle();
   }
@@ -140,7 +141,12 @@ export class MongodbTransfer implements StoreTransfer {
     if (this.#renewing === undefined) return;
     clearInterval(this.#renewing);
     this.#renewing = undefined;
-    await this.#parts.connection.run(({ moves }) => moves.deleteOne({ _id: this.#lease }));
+    try {
+      await this.#run(({ moves }) => moves.deleteOne({ _id: this.#lease }));
+    } catch (error) {
+      // It ends by itself soon.
+      log.warn("The end of a move could not be noted: {error}", { error });
+    }
   }
 
   #now(): number {
@@ -149,18 +155,11 @@ export class MongodbTransfer implements StoreTransfer {
 
   async #renew(): Promise<void> {
     const until = new Date(this.#now() + MONGODB_MOVE_LEASE_MS);
-    await this.#parts.connection.run(({ moves }) =>
-      moves.updateOne({ _id: this.#lease }, { $set: { until } }, { upsert: true })
-    );
+    await this.#run(({ moves }) => moves.updateOne({ _id: this.#lease }, { $set: { until } }, { upsert: true }));
   }
 
-  async #run<T>(work: (collections: Collections) => Promise<T>): Promise<T> {
-    if (this.#lost !== null) {
-      throw new HubError("unavailable", "The database did not answer, and its hubs may purge again", {
-        cause: this.#lost,
-      });
-    }
-    return await this.#parts.connection.run(work);
+  #run<T>(work: (collections: Collections) => Promise<T>): Promise<T> {
+    return this.#parts.connection.run(work);
   }
 }
 
