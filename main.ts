@@ -16,7 +16,7 @@ try {
   const stopped = Promise.withResolvers<void>();
   for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, () => stopped.resolve());
   const app = await openApp(config);
-  console.log(`Event Hub is ready: ${app.httpUrl}  grpc://${app.grpcAddress}`);
+  console.log(`Event Hub is ready: ${app.httpUrl}${app.grpcAddress === null ? "" : `  grpc://${app.grpcAddress}`}`);
   await stopped.promise;
   endAfter(config.shutdownTimeoutMs);
   await app[Symbol.asyncDispose]();

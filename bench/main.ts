@@ -3,6 +3,7 @@
  * a table and writes it to bench/results/. Every figure is the median of the runs.
  */
 import { type HubProcess, startHub } from "../tests/soak/process.ts";
+import { benchDistributed } from "./distributed.ts";
 import { fanOutHub, fanOutRedis } from "./fan_out.ts";
 import { benchGrpcBatch, benchGrpcStream, benchNdjson, benchSingle, type Effort } from "./ingest.ts";
 import { measureQueries } from "./queries.ts";
@@ -27,6 +28,7 @@ const PARTS: Record<string, (effort: Effort) => Promise<Row[]>> = {
   "ndjson-spread": async (effort) => [await benchNdjson(effort, { spread: true })],
   "grpc-batch": async (effort) => [await benchGrpcBatch(effort)],
   "grpc-stream": async (effort) => [await benchGrpcStream(effort)],
+  "distributed": benchDistributed,
   "fan-out": benchFanOut,
   "queries": benchQueries,
   "ready": benchReady,

@@ -112,22 +112,38 @@ class Topic {
   readonly changed = new Set<number>();
   /** Windows sent while open, to be sent once more when they close. */
   readonly open = new Map<number, Window>();
+  /** Until when it was told what changed. */
+  #toldAt: number;
 
-  constructor(options: AggregateSubscribeOptions) {
+  constructor(options: AggregateSubscribeOptions, now: number) {
     this.options = options;
+    this.#toldAt = now;
   }
 
   note(cells: ChangedCells, now: number): void {
     const { tenant, eventTypes, window } = this.options;
+    const toldAt = this.#toldAt;
+    this.#toldAt = now;
     if (cells === "all") {
-      const current = windowOf(now, window).start;
-      for (const start of [...this.open.keys(), windowOf(current - 1, window).start, current]) this.changed.add(start);
+      for (const start of this.open.keys()) this.changed.add(start);
+      this.#noteSince(toldAt, now);
       return;
     }
     for (const cell of cells) {
       if (cell.tenant !== tenant) continue;
       if (eventTypes !== null && !eventTypes.includes(cell.eventType)) continue;
       this.changed.add(windowOf(cell.start, window).start);
+    }
+  }
+
+  /** The windows since it was told anything, at least the last two, and no more than one tick reads. */
+  #noteSince(toldAt: number, now: number): void {
+    const { window } = this.options;
+    let { start } = windowOf(now, window);
+    for (let count = 1; count <= AGGREGATE_WINDOWS_PER_TICK_MAX; count++) {
+      this.changed.add(start);
+      if (count > 1 && start <= toldAt) return;
+      start = windowOf(start - 1, window).start;
     }
   }
 
@@ -185,7 +201,7 @@ export class AggregateFeed {
     if (this.#closed) throw new HubError("unavailable", "Cannot subscribe: the hub is shutting down");
     if (this.#size >= SUBSCRIBERS_MAX) throw new HubError("overloaded", "Cannot subscribe: too many subscribers");
     const key = JSON.stringify([options.tenant, options.window, options.groupByType, options.eventTypes]);
-    const topic = this.#topics.get(key) ?? new Topic(options);
+    const topic = this.#topics.get(key) ?? new Topic(options, this.#now());
     this.#topics.set(key, topic);
     this.#unwatch ??= this.#stream.watchCells((cells) => {
       for (const each of this.#topics.values()) each.note(cells, this.#now());

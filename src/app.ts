@@ -1,6 +1,7 @@
 /** The composition root: the only place where the hub and its technologies meet. */
 import { getLogger } from "@logtape/logtape";
 import { type Config, describeConfig } from "./config.ts";
+import { DeadLetterDesk } from "./dead_letter_desk.ts";
 import { GrpcThread } from "./grpc_thread.ts";
 import { Hub, type HubApi } from "./hub.ts";
 import { TICK_MS } from "./limits.ts";
@@ -24,8 +25,8 @@ const SERVER_CLOSE_MS = 3_000;
 export interface App extends AsyncDisposable {
   /** For example `http://127.0.0.1:8000`. */
   readonly httpUrl: string;
-  /** For example `127.0.0.1:50051`. */
-  readonly grpcAddress: string;
+  /** For example `127.0.0.1:50051`; `null` without role `grpc`. */
+  readonly grpcAddress: string | null;
 }
 
 /**
@@ -47,13 +48,14 @@ export async function openApp(config: Config): Promise<App> {
   const supervisor = opening.use(new Supervisor({ now: clocks.elapsed }));
   const grpc = await openGrpc({ config, hub: measured, storage, supervisor, opening });
   supervisor.start({ name: "clock", run: (signal) => every(TICK_MS, signal, () => hub.tick()) });
-  const maintenance = startRollup({ config, hub: measured, storage, supervisor, opening });
+  const maintenance = startRollup({ config, hub: measured, metrics, storage, supervisor, opening });
 
   let closing = false;
   const isServing = config.roles.includes("http");
   const graphql = isServing ? opening.use(createGraphql({ hub: measured, config })) : null;
   const rest = createRest({
     hub: measured,
+    deadLetters: new DeadLetterDesk({ ...config, ...clocks, hub: measured, letters: storage.deadLetters }),
     config,
     pages,
     mounted: graphql === null ? {} : { "/graphql": (request) => graphql.fetch(request) },
@@ -83,7 +85,7 @@ export async function openApp(config: Config): Promise<App> {
   const resources = opening.move();
   return {
     httpUrl: `http://${host}:${server.addr.port}`,
-    grpcAddress: `${host}:${grpc.port}`,
+    grpcAddress: grpc.port === null ? null : `${host}:${grpc.port}`,
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   };
 }
@@ -108,9 +110,10 @@ async function readinessOf(
 }
 
 /** Role `rollup`: what counts and cleans up; `null` without it. */
-function startRollup({ config, hub, storage, supervisor, opening }: {
+function startRollup({ config, hub, metrics, storage, supervisor, opening }: {
   config: Config;
   hub: HubApi;
+  metrics: Metrics;
   storage: Storage;
   supervisor: Supervisor;
   opening: AsyncDisposableStack;
@@ -118,7 +121,8 @@ function startRollup({ config, hub, storage, supervisor, opening }: {
   if (!config.roles.includes("rollup")) return null;
   const maintenance = new Maintenance({ ...config, ...clocks, store: storage.store });
   supervisor.start({ name: "watchdog", run: (signal) => every(TICK_MS, signal, () => maintenance.watch()) });
-  for (const worker of storage.workers(hub)) supervisor.start(worker);
+  const deadLetters = metrics.deadLetters.counting(storage.deadLetters);
+  for (const worker of storage.workers({ hub, deadLetters })) supervisor.start(worker);
   startCron(maintenance, opening);
   return maintenance;
 }
@@ -130,9 +134,9 @@ async function openGrpc(options: {
   storage: Storage;
   supervisor: Supervisor;
   opening: AsyncDisposableStack;
-}): Promise<{ port: number; metrics(): Promise<unknown>; close(): Promise<void> }> {
+}): Promise<{ port: number | null; metrics(): Promise<unknown>; close(): Promise<void> }> {
   const { config, hub, storage: { connect }, supervisor, opening } = options;
-  const none = { port: 0, metrics: () => Promise.resolve([]), close: () => Promise.resolve() };
+  const none = { port: null, metrics: () => Promise.resolve([]), close: () => Promise.resolve() };
   if (!config.roles.includes("grpc")) return none;
   if (connect === null) {
     const server = opening.use(await startGrpc({ hub, config }).catch((error) => cannotServeGrpc(config, error)));

@@ -29,10 +29,11 @@ export async function openDistributed(
   return {
     store,
     stream,
-    workers: (hub) => [
+    deadLetters: store.deadLetters,
+    workers: ({ hub, deadLetters }) => [
       rollupWorker({ url, prefix, source }),
       new SweepWorker({ url, prefix, source, entriesMax }),
-      inboundWorker({ url, prefix, hub, deadLetters: store.deadLetters, now: clocks.now }),
+      inboundWorker({ url, prefix, hub, deadLetters, now: clocks.now }),
     ],
     besides: async () => ({ stream: await healthOf(stream) }),
   };

@@ -116,14 +116,25 @@ export function readStream(value: string): string | null {
   const scheme = /^([A-Za-z][A-Za-z0-9+.-]*):/.exec(value)?.[1]?.toLowerCase();
   if (scheme === "kafka") throw new Expected("Kafka is not supported yet; use redis://…");
   const isRedis = scheme === "redis" || scheme === "rediss";
-  if (!isRedis || !URL.canParse(value) || new URL(value).hostname === "") {
+  const url = isRedis && URL.canParse(value) ? new URL(value) : null;
+  if (url === null || url.hostname === "") {
     throw new Expected("must be redis://… or rediss://…, such as redis://localhost:6379");
   }
+  if (!/^(?:\/[0-9]{0,5})?$/.test(url.pathname)) {
+    throw new Expected("must have nothing or the number of a database behind the server, such as /1");
+  }
+  if (url.search !== "" || url.hash !== "") throw new Expected("must not have options behind the server");
   return value;
 }
 
+/** Keys beside the stream of a hub end so. As a prefix, one would be both a stream of live events and something else. */
+const RESERVED_PREFIX = /:(?:in|cells|epoch|erased|trimmed|batch|slot|lease|dead)$/;
+
 /** What the names of keys of the stream begin with. */
 export function readPrefix(value: string): string {
+  if (RESERVED_PREFIX.test(value)) {
+    throw new Expected(`must not be the name of a key of another hub; it is ${JSON.stringify(value)}`);
+  }
   if (/^[A-Za-z0-9][A-Za-z0-9:._-]{0,63}$/.test(value)) return value;
   throw new Expected(`must be 1 to 64 characters of A-Za-z0-9:._-; it is ${JSON.stringify(value)}`);
 }

@@ -151,6 +151,11 @@ export function isTenant(text: string): boolean {
   return TENANT.test(text);
 }
 
+/** Whether a value can be the id of an event. */
+export function isEventId(value: unknown): value is string {
+  return typeof value === "string" && EVENT_ID.test(value) && !RESERVED_IDS.has(value);
+}
+
 /** Whether a text can be the name of an event type. */
 export function isEventType(text: string): boolean {
   return EVENT_TYPE.test(text);

@@ -17,6 +17,10 @@ export const MONGODB_CONNECTIONS_MAX = 24;
 export const MONGODB_SOCKET_TIMEOUT_MS = 30 * SECOND_MS;
 /** How long an operation looks for a server that can be written to; then it is answered "retry". */
 export const MONGODB_SELECTION_TIMEOUT_MS = 5 * SECOND_MS;
+/** How often a connection that is used asks for the server's clock. */
+export const MONGODB_CLOCK_MS = 60 * SECOND_MS;
+/** How long health waits for a sign of life. */
+export const MONGODB_HEALTH_MS = 2 * SECOND_MS;
 /** How long an id that is refused as a duplicate, and not there when it is looked up, is tried again. */
 export const MONGODB_DUPLICATE_RETRY_MS = 5 * SECOND_MS;
 /** How long is believed what was read of the purges of other processes. */
@@ -101,5 +105,7 @@ export const INBOUND_PASS_ENTRIES = 1_000;
 export const INBOUND_FAILURES_MAX = 5;
 /** Dead letters of a tenant; then the oldest is dropped. */
 export const DEAD_LETTERS_MAX = 100_000;
+/** Letters read at once for a page, which ends behind the read that fills it: with 64 KiB each they are 3.2 MB. */
+export const DEAD_LETTERS_READ_MAX = 50;
 /** How often names of consumers that are gone are removed. */
 export const JANITOR_EVERY_MS = 60 * SECOND_MS;

@@ -10,6 +10,7 @@ import {
 } from "@logtape/logtape";
 import { AggregatorRegistry, Counter, Gauge, Registry } from "prom-client";
 import type { Config } from "./config.ts";
+import { DeadLetterCounters } from "./dead_letter_counters.ts";
 import { type Duration, Durations } from "./durations.ts";
 import { HubError } from "./errors.ts";
 import type { Source } from "./event.ts";
@@ -38,6 +39,8 @@ type EventStatus = IngestResult["status"] | "failed";
 /** The metrics of one thread. */
 export class Metrics {
   readonly #registry = new Registry();
+  /** Inbound messages that could not be taken. */
+  readonly deadLetters = new DeadLetterCounters(this.#registry);
   readonly #requests = new Durations({
     name: "eventhub_http_request_duration_seconds",
     help: "Time from a request to its answer (of a stream: to its beginning)",

@@ -49,6 +49,7 @@ test("three processes are one hub: sent over gRPC, seen over SSE, counted; anoth
   const start = (roles: string) => startHub({ env: { ...servers.env, EVENTHUB_ROLES: roles } });
   const [http, grpc, rollup] = await Promise.all([start("http"), start("grpc"), start("rollup")]);
   try {
+    assertEquals([http.grpcAddress, rollup.grpcAddress], ["", ""], "an address that nobody serves is told");
     await assertServesOperationsOnly(grpc);
     await assertServesOperationsOnly(rollup);
     const live = readSse((await fetch(`${http.httpUrl}/events/stream`)).body!);
@@ -124,10 +125,17 @@ async function post({ httpUrl }: HubProcess, id: string): Promise<number> {
   return response.status;
 }
 
-async function ready({ httpUrl }: HubProcess): Promise<{ status: number; stream: boolean }> {
+type Checks = Record<string, { ok: boolean; detail: string }>;
+
+async function readiness({ httpUrl }: HubProcess): Promise<{ status: number; checks: Checks }> {
   const response = await fetch(`${httpUrl}/readyz?verbose`);
-  const { checks } = await response.json() as { checks: Record<string, { ok: boolean }> };
-  return { status: response.status, stream: checks.stream!.ok };
+  const { checks } = await response.json() as { checks: Checks };
+  return { status: response.status, checks };
+}
+
+async function ready(hub: HubProcess): Promise<{ status: number; stream: boolean }> {
+  const { status, checks } = await readiness(hub);
+  return { status, stream: checks.stream!.ok };
 }
 
 test("while Redis hangs events are stored, and the end is orderly", () =>
@@ -137,6 +145,18 @@ test("while Redis hangs events are stored, and the end is orderly", () =>
     assertEquals([await post(hub, "after"), await ready(hub)], [200, { status: 200, stream: false }]);
     assertEquals((await fetch(`${hub.httpUrl}/events/after`).then((response) => response.json())).id, "after");
     assertEquals((await hub.stop()).code, 0);
+  }));
+
+test("a MongoDB that hangs is told by /readyz long before a command gives up, however often it is asked", () =>
+  withProxies(async (hub, { mongo }) => {
+    assertEquals((await readiness(hub)).status, 200);
+    mongo.freeze();
+    for (const { status, checks } of await Promise.all(Array.from({ length: 50 }, () => readiness(hub)))) {
+      assertEquals([status, checks.store!.ok], [503, false]);
+      assertMatch(checks.store!.detail, /A sign of life of MongoDB took longer than/);
+    }
+    mongo.thaw();
+    await until("it is ready", async () => (await readiness(hub)).status === 200);
   }));
 
 test("while MongoDB is away nothing is said to be stored, and the process ends in time", () =>

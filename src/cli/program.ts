@@ -1,5 +1,6 @@
 /** The command line: all commands, and the rules they share. */
 import { Command } from "commander";
+import { deadLettersCommand } from "./dead_letters.ts";
 import { eventsCommand } from "./events.ts";
 import { exportCommand } from "./export.ts";
 import { generateCommand } from "./generate.ts";
@@ -38,6 +39,7 @@ export function createProgram(version: string): Command {
       rollupsCommand(),
       exportCommand(),
       importCommand(),
+      deadLettersCommand(),
       versionCommand(version),
     ]
   ) program.addCommand(command);

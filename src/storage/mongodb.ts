@@ -4,7 +4,7 @@
  */
 import type { DeadLetters } from "../dead_letters.ts";
 import type { Event } from "../event.ts";
-import { MONGODB_SWEEP_AGE_MS } from "../limits.ts";
+import { MONGODB_HEALTH_MS, MONGODB_SWEEP_AGE_MS } from "../limits.ts";
 import type { PublicationSource, SettleSource } from "../publication.ts";
 import type { AggregateQuery, AggregateRow } from "../rollup.ts";
 import type {
@@ -19,8 +19,9 @@ import type {
   Total,
 } from "../storage.ts";
 import type { StoreTransfer } from "../transfer.ts";
+import { within } from "../worker.ts";
 import { Appender } from "./mongodb_append.ts";
-import { MongoConnection } from "./mongodb_connection.ts";
+import { type Collections, MongoConnection } from "./mongodb_connection.ts";
 import { MongodbDeadLetters } from "./mongodb_dead_letters.ts";
 import { erase } from "./mongodb_erase.ts";
 import { aggregate, count } from "./mongodb_metrics.ts";
@@ -29,7 +30,7 @@ import { Publications } from "./mongodb_publication.ts";
 import { purge, PurgeState } from "./mongodb_purge.ts";
 import { rebuildHour } from "./mongodb_rebuild.ts";
 import { Recount } from "./mongodb_recount.ts";
-import { Settler } from "./mongodb_settle.ts";
+import { type Clearing, Settler } from "./mongodb_settle.ts";
 import { MongodbTransfer } from "./mongodb_transfer.ts";
 
 /** How to open a store. */
@@ -62,6 +63,7 @@ export class MongodbStore implements EventStore {
   readonly #settler: Settler;
   readonly #purges = new PurgeState();
   readonly #isPublished: boolean;
+  #signOfLife: Promise<void> | null = null;
 
   private constructor(connection: MongoConnection, { isPublished }: { isPublished: boolean }) {
     this.#connection = connection;
@@ -111,18 +113,23 @@ export class MongodbStore implements EventStore {
    * Counts everything. Where a stream stands beside the store, events that are younger than `MONGODB_SWEEP_AGE_MS` keep
    * their mark: the worker that gets them from the stream clears it, because it knows that they were published.
    */
-  async settle(): Promise<number> {
-    if (!this.#isPublished) return await this.#settler.settleAll();
-    const { settled } = await this.#settler.sweep({ ageMs: MONGODB_SWEEP_AGE_MS });
-    return settled + await this.#settler.countAll();
+  settle(): Promise<number> {
+    return this.#connection.causally((collections) => this.#settleIn(collections));
+  }
+
+  async #settleIn(collections: Collections): Promise<number> {
+    const sweep = async (ageMs: number, clearing: Clearing) =>
+      (await this.#settler.sweepIn(collections, { ageMs, clearing })).settled;
+    if (!this.#isPublished) return await sweep(0, "counted");
+    return await sweep(MONGODB_SWEEP_AGE_MS, "unpublished") + await sweep(0, "left");
   }
 
   verify(range: EventRange): Promise<RecountReport> {
-    return this.#connection.run((collections) => new Recount(collections, this.#purges).run(range));
+    return this.#connection.causally((collections) => new Recount(collections, this.#purges).run(range));
   }
 
   rebuild(range: EventRange): Promise<RecountReport> {
-    return this.#connection.run((collections) =>
+    return this.#connection.causally((collections) =>
       new Recount(collections, this.#purges).run(
         range,
         (hour) => rebuildHour(collections, { tenant: range.tenant, hour, frozen: this.#purges.throughMinute }),
@@ -131,11 +138,11 @@ export class MongodbStore implements EventStore {
   }
 
   purge(receivedBefore: number, { now = Infinity }: { readonly now?: number } = {}): Promise<number> {
-    return this.#connection.run((collections) =>
+    return this.#connection.causally((collections) =>
       purge(collections, {
         border: { receivedBefore, now },
         state: this.#purges,
-        settle: () => this.settle(),
+        settle: () => this.#settleIn(collections),
         now: () => this.#connection.now(),
       })
     );
@@ -145,9 +152,11 @@ export class MongodbStore implements EventStore {
     return this.#connection.run(({ events }) => erase(events, { tenant, userId }));
   }
 
+  /** A server that hangs is asked once, however often health is, and told as such after `MONGODB_HEALTH_MS`. */
   async health(): Promise<StoreHealth> {
     try {
-      await this.#connection.measureClock();
+      this.#signOfLife ??= this.#connection.measureClock().finally(() => this.#signOfLife = null);
+      await within(MONGODB_HEALTH_MS, "A sign of life of MongoDB", this.#signOfLife);
       return { ok: true, detail: this.#connection.description };
     } catch (error) {
       return { ok: false, detail: error instanceof Error ? error.message : String(error) };

@@ -91,7 +91,7 @@ export class Appender {
   }
 
   async #appendDistinct(collections: Collections, items: readonly Item[]): Promise<void> {
-    await this.#purges.refresh(collections.meta);
+    await this.#purges.refresh(collections);
     const conditional = items.filter(({ event }) =>
       this.#purges.covers(event.timestamp) || !this.#types.has(event.tenant, event.eventType)
     );

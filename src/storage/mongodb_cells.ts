@@ -2,7 +2,7 @@
  * Cells as documents: all event types of a slice, a minute or an hour of a tenant in one. They are never changed by
  * increments, only replaced by a recount, so that every step may be repeated by anyone at any time.
  */
-import { Binary, type Collection, Decimal128, ObjectId } from "mongodb";
+import { Binary, type ClientSession, type Collection, Decimal128, ObjectId } from "mongodb";
 import type { Amount } from "../amount.ts";
 import { Histogram } from "../histogram.ts";
 import { foldAmount, mergeCell } from "../rollup.ts";
@@ -141,6 +141,7 @@ export interface Replacement<Document extends CellsDocument> {
 export async function replaceCells<Document extends CellsDocument>(
   collection: Collection<Document>,
   replacements: readonly Replacement<Document>[],
+  session?: ClientSession,
 ): Promise<void> {
   if (replacements.length === 0) return;
   const operations = replacements.map(({ key, fixed, cells }) => {
@@ -150,10 +151,10 @@ export async function replaceCells<Document extends CellsDocument>(
       update: { $set: { ...fixed, ...content } },
     };
   });
-  const raced = await write(collection, operations, { upsert: true });
+  const raced = await write(collection, operations, { upsert: true, session });
   // Another worker created these at the same moment, or they count more. A server does not repeat such an upsert by
   // itself; without `upsert` the same operation decides which it was.
-  if (raced.length > 0) await write(collection, raced.map((index) => operations[index]!), { upsert: false });
+  if (raced.length > 0) await write(collection, raced.map((index) => operations[index]!), { upsert: false, session });
 }
 
 interface CellsOperation {
@@ -165,11 +166,11 @@ interface CellsOperation {
 async function write<Document extends CellsDocument>(
   collection: Collection<Document>,
   operations: readonly CellsOperation[],
-  { upsert }: { upsert: boolean },
+  { upsert, session }: { upsert: boolean; session: ClientSession | undefined },
 ): Promise<number[]> {
   const updates = operations.map(({ filter, update }) => ({ updateOne: { filter, update, upsert } }));
   try {
-    await collection.bulkWrite(updates as Parameters<typeof collection.bulkWrite>[0], { ordered: false });
+    await collection.bulkWrite(updates as Parameters<typeof collection.bulkWrite>[0], { ordered: false, session });
     return [];
   } catch (error) {
     const failed = writeErrorsOf(error);

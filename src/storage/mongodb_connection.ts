@@ -1,11 +1,10 @@
 /** The connection to MongoDB: how the server is asked, what the database holds, and what errors of it mean. */
 import { getLogger } from "@logtape/logtape";
 import {
+  type ClientSession,
   type Collection,
-  type CreateIndexesOptions,
   type Db,
   type Document,
-  type IndexSpecification,
   MongoClient,
   MongoError,
   type ObjectId,
@@ -14,10 +13,16 @@ import {
   WriteConcern,
 } from "mongodb";
 import { HubError } from "../errors.ts";
-import { MONGODB_CONNECTIONS_MAX, MONGODB_SELECTION_TIMEOUT_MS, MONGODB_SOCKET_TIMEOUT_MS } from "../limits.ts";
+import {
+  MONGODB_CLOCK_MS,
+  MONGODB_CONNECTIONS_MAX,
+  MONGODB_SELECTION_TIMEOUT_MS,
+  MONGODB_SOCKET_TIMEOUT_MS,
+} from "../limits.ts";
 import type { CellsDocument, SliceDocument } from "./mongodb_cells.ts";
 import type { EventDocument } from "./mongodb_documents.ts";
 import { explain, redact } from "./mongodb_errors.ts";
+import { createIndexes } from "./mongodb_indexes.ts";
 
 const log = getLogger(["eventhub", "mongodb"]);
 
@@ -86,45 +91,9 @@ export interface Collections {
   readonly meta: Collection<PurgeDocument>;
   readonly moves: Collection<MoveDocument>;
   readonly deadLetters: Collection<DeadLetterDocument>;
+  /** Inside {@link MongoConnection.causally}: goes with every command. */
+  readonly session?: ClientSession;
 }
-
-/** An index and the questions it answers. Each one costs every insert: there are no more than these. */
-interface Index {
-  readonly collection: keyof Collections;
-  readonly keys: IndexSpecification;
-  readonly options?: CreateIndexesOptions;
-}
-
-const INDEXES: readonly Index[] = [
-  // Recount of a slice (settle). In the order of time, as events come in.
-  { collection: "events", keys: { slice: 1 } },
-  // Replay in the order of publication, `oldest`, purge. In the order of insertion.
-  { collection: "events", keys: { pub: 1, _id: 1 } },
-  // The oldest that nobody counted (sweep, settle). Holds only those.
-  {
-    collection: "events",
-    keys: { pub: 1, pend: 1 },
-    options: { name: "uncounted", partialFilterExpression: { pend: { $exists: true } } },
-  },
-  // The oldest that are perhaps not published. Holds only those.
-  {
-    collection: "events",
-    keys: { pub: 1, unpub: 1 },
-    options: { name: "unpublished", partialFilterExpression: { unpub: { $exists: true } } },
-  },
-  // Pages of a list, edges of a count, recounts by verify and rebuild; types are looked at in the index.
-  { collection: "events", keys: { tenant: 1, timestamp: 1, arrival: 1, event_type: 1 } },
-  // Pages of a list of one user, and erasure.
-  { collection: "events", keys: { tenant: 1, user_id: 1, timestamp: 1, arrival: 1 } },
-  // Recount of a minute from its slices.
-  { collection: "slices", keys: { minute: 1 } },
-  // Slices go with their events (purge).
-  { collection: "slices", keys: { received: 1 } },
-  // Pages of dead letters, and the oldest of a tenant.
-  { collection: "deadLetters", keys: { tenant: 1, arrival: 1 } },
-  // Erasure.
-  { collection: "deadLetters", keys: { tenant: 1, user_id: 1 } },
-];
 
 /** An open database. Everything is asked through {@link run}, so that closing waits for what is under way. */
 export class MongoConnection implements AsyncDisposable {
@@ -135,7 +104,10 @@ export class MongoConnection implements AsyncDisposable {
   readonly #database: Db;
   readonly #clock: () => number;
   #offsetMs = 0;
+  /** When the server's clock was last asked for, by this process's. */
+  #measuredAt = -Infinity;
   #isClockless = false;
+  #hasSessions = false;
   #running = 0;
   #idle = Promise.withResolvers<void>();
   #closing: Promise<void> | null = null;
@@ -171,7 +143,7 @@ export class MongoConnection implements AsyncDisposable {
       const description = `MongoDB ${version}, database ${database.databaseName} at ${hostsOf(client)}`;
       const connection = new MongoConnection(client, { database, description, clock });
       await connection.measureClock(CLOCK_QUESTIONS);
-      await connection.#createIndexes();
+      await createIndexes(connection.collections);
       await connection.#lookForOthers();
       return connection;
     } catch (cause) {
@@ -192,12 +164,14 @@ export class MongoConnection implements AsyncDisposable {
 
   /** Learns how far the server's clock is from this process's; half the way of the quickest answer is the error. */
   measureClock(questions = 1): Promise<void> {
+    this.#measuredAt = this.#clock();
     return this.run(async () => {
       let quickestMs = Infinity;
       for (let i = 0; i < questions; i++) {
         const sent = this.#clock();
-        const time = await serverTime(this.#database);
+        const { time, hasSessions } = await greet(this.#database);
         const tookMs = this.#clock() - sent;
+        this.#hasSessions = hasSessions;
         if (time === null || tookMs >= quickestMs) continue;
         quickestMs = tookMs;
         this.#offsetMs = time - (sent + tookMs / 2);
@@ -211,6 +185,7 @@ export class MongoConnection implements AsyncDisposable {
   /** Asks the database. Rejects with `unavailable` when it is closed or does not answer. */
   async run<T>(work: (collections: Collections) => Promise<T>): Promise<T> {
     if (this.#closing) throw new HubError("unavailable", "The store is closed");
+    this.#refreshClock();
     this.#running++;
     try {
       return await work(this.collections);
@@ -221,6 +196,25 @@ export class MongoConnection implements AsyncDisposable {
       this.#running--;
       if (this.#running === 0) this.#idle.resolve();
     }
+  }
+
+  /**
+   * As {@link run}, in a causally consistent session: each command sees at least what those before it saw or wrote, also
+   * when another server has become primary in between, which for a moment may know less. A server without sessions
+   * has no others that it could be replaced by.
+   */
+  causally<T>(work: (collections: Collections) => Promise<T>): Promise<T> {
+    return this.run((collections) =>
+      this.#hasSessions
+        ? this.#client.withSession({ causalConsistency: true }, (session) => work({ ...collections, session }))
+        : work(collections)
+    );
+  }
+
+  /** Asks for the clock anew from time to time: either of the two may be set, or drift. */
+  #refreshClock(): void {
+    if (Math.abs(this.#clock() - this.#measuredAt) < MONGODB_CLOCK_MS) return;
+    this.measureClock(CLOCK_QUESTIONS).catch((cause) => log.debug("The clock could not be asked for", { cause }));
   }
 
   /** Waits for what is under way and closes. */
@@ -234,18 +228,6 @@ export class MongoConnection implements AsyncDisposable {
       await this.#idle.promise;
     }
     await this.#client.close();
-  }
-
-  /** Only what is missing is created: creating takes rights that reading and writing do not. */
-  async #createIndexes(): Promise<void> {
-    for (const name of new Set(INDEXES.map((index) => index.collection))) {
-      const collection = this.collections[name] as unknown as Collection<Document>;
-      const there = await existingIndexes(collection);
-      for (const { collection: of, keys, options = {} } of INDEXES) {
-        const indexName = options.name ?? Object.entries(keys).flat().join("_");
-        if (of === name && !there.has(indexName)) await collection.createIndex(keys, { ...options, name: indexName });
-      }
-    }
   }
 
   /** Documents without a tenant are not this program's, for example those of the prototype. Found by an index. */
@@ -311,27 +293,19 @@ async function serverVersion(database: Db): Promise<string> {
   return String(version);
 }
 
-/** `hello` is newer than some servers that speak the protocol. */
-async function serverTime(database: Db): Promise<number | null> {
+/** The server's time, if it tells, and whether it has sessions. `hello` is newer than some that speak the protocol. */
+async function greet(database: Db): Promise<{ time: number | null; hasSessions: boolean }> {
+  const none = { time: null, hasSessions: false };
   for (const command of ["hello", "isMaster"]) {
     try {
-      const { localTime } = await database.command({ [command]: 1 });
-      if (localTime instanceof Date) return localTime.getTime();
+      const { localTime, logicalSessionTimeoutMinutes } = await database.command({ [command]: 1 });
+      const hasSessions = typeof logicalSessionTimeoutMinutes === "number";
+      return { time: localTime instanceof Date ? localTime.getTime() : null, hasSessions };
     } catch (error) {
       if (!(error instanceof MongoError) || error.code !== COMMAND_NOT_FOUND) throw error;
     }
   }
-  return null;
+  return none;
 }
 
 const COMMAND_NOT_FOUND = 59;
-const NAMESPACE_NOT_FOUND = 26;
-
-async function existingIndexes(collection: Collection<Document>): Promise<Set<string>> {
-  try {
-    return new Set((await collection.listIndexes().toArray()).map(({ name }) => String(name)));
-  } catch (error) {
-    if (error instanceof MongoError && error.code === NAMESPACE_NOT_FOUND) return new Set();
-    throw error;
-  }
-}

@@ -1,6 +1,6 @@
 /** Deletes the oldest events; their cells stay, and nothing as old as they were is taken any more. */
 import { getLogger } from "@logtape/logtape";
-import type { Collection, Filter } from "mongodb";
+import type { Filter } from "mongodb";
 import { MONGODB_COMMAND_DOCUMENTS, MONGODB_PURGE_STATE_MS, PURGE_HOLD_WARNED_MS } from "../limits.ts";
 import { describeHeld, fateOf, type PurgeBorder } from "../retention.ts";
 import { MINUTE_MS, minuteOf } from "../window.ts";
@@ -10,6 +10,8 @@ import type { EventDocument } from "./mongodb_documents.ts";
 import { eventsBehind } from "./mongodb_pages.ts";
 
 const log = getLogger(["eventhub", "mongodb"]);
+
+type MetaCollections = Pick<Collections, "meta" | "session">;
 
 /** What was purged so far, by any process. It only ever grows. */
 export class PurgeState {
@@ -30,22 +32,22 @@ export class PurgeState {
   }
 
   /** Reads the state when the last reading is older than `MONGODB_PURGE_STATE_MS`. */
-  async refresh(meta: Collection<PurgeDocument>): Promise<void> {
+  async refresh(collections: MetaCollections): Promise<void> {
     const now = performance.now();
-    if (now - this.#readAt > MONGODB_PURGE_STATE_MS) await this.read(meta);
+    if (now - this.#readAt > MONGODB_PURGE_STATE_MS) await this.read(collections);
   }
 
   /** Reads the state now. */
-  async read(meta: Collection<PurgeDocument>): Promise<void> {
+  async read({ meta, session }: MetaCollections): Promise<void> {
     const readAt = performance.now();
-    const found = await meta.findOne({ _id: "purge" });
+    const found = await meta.findOne({ _id: "purge" }, { session });
     this.#learn(found);
     this.#readAt = readAt;
   }
 
   /** Notes what is about to be purged, before it is: after a crash in between nothing is counted twice. */
-  async raise(meta: Collection<PurgeDocument>, { through, pub }: { through: Date; pub?: Date }): Promise<void> {
-    await meta.updateOne({ _id: "purge" }, { $max: { through, ...(pub && { pub }) } }, { upsert: true });
+  async raise({ meta, session }: MetaCollections, { through, pub }: { through: Date; pub?: Date }): Promise<void> {
+    await meta.updateOne({ _id: "purge" }, { $max: { through, ...(pub && { pub }) } }, { upsert: true, session });
     this.#learn({ _id: "purge", through });
   }
 
@@ -78,7 +80,7 @@ interface PurgeOptions {
  * not counted whose minute would lose others, nothing goes: what is left of a minute cannot be counted afterwards.
  */
 export async function purge(collections: Collections, { border, state, settle, now }: PurgeOptions): Promise<number> {
-  const { events, meta } = collections;
+  const { events, session } = collections;
   if (await isMoved(collections, now())) return 0;
   let settledAt = now();
   await settle();
@@ -88,7 +90,7 @@ export async function purge(collections: Collections, { border, state, settle, n
   for (let after: Doomed | null = null, end = false; !end;) {
     const page: Doomed[] = await events.find<Doomed>(
       eventsBehind(after && { pub: after.pub.getTime(), key: after._id }),
-      { projection: { timestamp: 1, received_at: 1, pub: 1, arrival: 1, pend: 1, unpub: 1, erased: 1 } },
+      { projection: { timestamp: 1, received_at: 1, pub: 1, arrival: 1, pend: 1, unpub: 1, erased: 1 }, session },
     ).sort({ pub: 1, _id: 1 }).limit(MONGODB_COMMAND_DOCUMENTS).toArray();
     after = page.at(-1) ?? null;
     const found = [...ahead, ...byArrival(page)];
@@ -102,14 +104,14 @@ export async function purge(collections: Collections, { border, state, settle, n
     const through = new Date(Math.max(...doomed.map((event) => event.timestamp.getTime())));
     if (await isMoved(collections, now())) break;
     const raised = minuteOf(through.getTime()) > state.throughMinute;
-    await state.raise(meta, { through, pub: doomed.at(-1)!.pub });
+    await state.raise(collections, { through, pub: doomed.at(-1)!.pub });
     // A minute that loses events cannot be counted afterwards: what came in meanwhile is counted first.
     if (raised) {
       settledAt = now();
       await settle();
     }
-    if (await isUncounted(events, { through, settledAt })) break;
-    purged += await remove(events, doomed);
+    if (await isUncounted(collections, { through, settledAt })) break;
+    purged += await remove(collections, doomed);
   }
   if (purged > 0) await forgetSlices(collections, border, state);
   return purged;
@@ -119,8 +121,8 @@ export async function purge(collections: Collections, { border, state, settle, n
 export const MOVES: Filter<MoveDocument> = { _id: { $gte: "move:", $lt: "move;" } };
 
 /** Whether the store is being moved: events that retention would not keep are still to come, or to be read. */
-async function isMoved({ moves }: Pick<Collections, "moves">, now: number): Promise<boolean> {
-  return await moves.findOne({ ...MOVES, until: { $gt: new Date(now) } }) !== null;
+async function isMoved({ moves, session }: Collections, now: number): Promise<boolean> {
+  return await moves.findOne({ ...MOVES, until: { $gt: new Date(now) } }, { session }) !== null;
 }
 
 /** So many are held in memory at most. */
@@ -149,21 +151,21 @@ function byArrival(page: readonly Doomed[]): Doomed[] {
 
 /** Whether an event came after everything was counted, of a minute that would lose some. Found by an index of few. */
 async function isUncounted(
-  events: Collection<EventDocument>,
+  { events, session }: Collections,
   { through, settledAt }: { through: Date; settledAt: number },
 ): Promise<boolean> {
   const end = new Date(minuteOf(through.getTime()) + MINUTE_MS);
   const filter = { pend: { $exists: true }, pub: { $gte: new Date(settledAt) }, timestamp: { $lt: end } };
-  return await events.findOne(filter, { projection: { _id: 1 } }) !== null;
+  return await events.findOne(filter, { projection: { _id: 1 }, session }) !== null;
 }
 
-async function remove(events: Collection<EventDocument>, doomed: readonly Doomed[]): Promise<number> {
+async function remove({ events, session }: Collections, doomed: readonly Doomed[]): Promise<number> {
   const removed = await eachOf(chunksOf(doomed, MONGODB_COMMAND_DOCUMENTS), async (chunk) => {
     const { deletedCount } = await events.deleteMany({
       _id: { $in: chunk.map((event) => event._id) },
       arrival: { $in: chunk.map((event) => event.arrival) },
       ...DELETABLE,
-    });
+    }, { session });
     return deletedCount;
   });
   return removed.reduce((sum, count) => sum + count, 0);
@@ -171,10 +173,10 @@ async function remove(events: Collection<EventDocument>, doomed: readonly Doomed
 
 /** Slices go with their events: those of frozen minutes that were received before the border. */
 async function forgetSlices(
-  { slices }: Pick<Collections, "events" | "slices">,
+  { slices, session }: Collections,
   { receivedBefore }: PurgeBorder,
   state: PurgeState,
 ): Promise<void> {
   const second = new Date(Math.floor(receivedBefore / 1_000) * 1_000);
-  await slices.deleteMany({ received: { $lt: second }, start: { $lte: new Date(state.throughMinute) } });
+  await slices.deleteMany({ received: { $lt: second }, start: { $lte: new Date(state.throughMinute) } }, { session });
 }

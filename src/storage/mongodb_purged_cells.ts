@@ -25,7 +25,7 @@ const RECEIVED = new Date(0);
 
 /** The cells of minutes of one tenant, counted from the events that are there. */
 export async function countMinutes(
-  collections: Pick<Collections, "events">,
+  collections: Pick<Collections, "events" | "session">,
   groups: readonly Pick<CellGroup, "tenant" | "start">[],
 ): Promise<ReadonlyMap<number, Cells>> {
   const counted = new Map<number, Cells>();
@@ -71,10 +71,10 @@ async function decide(
   groups: readonly CellGroup[],
   { check, frozen }: { check: boolean; frozen: number },
 ): Promise<Decision[]> {
-  const { rollups, slices, tenants } = collections;
+  const { rollups, slices, tenants, session } = collections;
   const [minutes, own] = await Promise.all([
-    rollups.find({ _id: { $in: groups.map(({ tenant, start }) => minuteKey(tenant, start)) } }).toArray(),
-    slices.find({ _id: { $in: groups.map(purgedKey) } }).toArray(),
+    rollups.find({ _id: { $in: groups.map(({ tenant, start }) => minuteKey(tenant, start)) } }, { session }).toArray(),
+    slices.find({ _id: { $in: groups.map(purgedKey) } }, { session }).toArray(),
   ]);
   const cellsOf = <Document extends CellsDocument>(documents: readonly Document[]) =>
     new Map(documents.map((document) => [document._id, readCells(document).byType]));
@@ -138,7 +138,9 @@ async function write(collections: Collections, decisions: readonly Decision[]): 
       cells: slice,
     }]
   );
-  for (const chunk of chunksOf(replacements, MONGODB_COMMAND_DOCUMENTS)) await replaceCells(collections.slices, chunk);
+  for (const chunk of chunksOf(replacements, MONGODB_COMMAND_DOCUMENTS)) {
+    await replaceCells(collections.slices, chunk, collections.session);
+  }
   // Also those that are there: a move may have died before this step.
   const touched = decisions.filter(({ status }) => status === "added" || status === "there").map(({ group }) => group);
   const spans = (spanOf: (group: CellGroup) => Span) => [

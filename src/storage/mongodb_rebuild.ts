@@ -2,7 +2,7 @@
  * Replaces slices, minutes and hours by a recount, whatever their counts are. Each is replaced only if it is still as
  * it was when it was read, before its events were: so nothing that was settled meanwhile is taken back.
  */
-import { type Collection, type Filter, type OptionalUnlessRequiredId } from "mongodb";
+import { type ClientSession, type Collection, type Filter, type OptionalUnlessRequiredId } from "mongodb";
 import { MONGODB_REBUILD_TRIES } from "../limits.ts";
 import { HOUR_MS, MINUTE_MS } from "../window.ts";
 import {
@@ -41,10 +41,10 @@ async function untilDone(step: () => Promise<boolean>): Promise<void> {
 
 /** A minute and its slices from their events; false when somebody changed one of them meanwhile. */
 async function rebuildMinute(collections: Collections, span: Span): Promise<boolean> {
-  const { slices, rollups } = collections;
+  const { slices, rollups, session } = collections;
   const [minute, storedSlices] = await Promise.all([
-    rollups.findOne({ _id: span.key }),
-    slices.find({ minute: span.key }).toArray(),
+    rollups.findOne({ _id: span.key }, { session }),
+    slices.find({ minute: span.key }, { session }).toArray(),
   ]);
   const counted = new Map<string, Replacement<SliceDocument>>();
   const total = new Cells();
@@ -59,17 +59,27 @@ async function rebuildMinute(collections: Collections, span: Span): Promise<bool
   }
   const stored = new Map(storedSlices.map((slice) => [slice._id, slice]));
   for (const key of new Set([...stored.keys(), ...counted.keys()])) {
-    if (!await replaceAsRead(slices, stored.get(key) ?? null, counted.get(key) ?? null)) return false;
+    if (!await replaceAsRead({ collection: slices, session }, stored.get(key) ?? null, counted.get(key) ?? null)) {
+      return false;
+    }
   }
-  return await replaceAsRead(rollups, minute, total.count === 0 ? null : replacementOf(span, total));
+  return await replaceAsRead(
+    { collection: rollups, session },
+    minute,
+    total.count === 0 ? null : replacementOf(span, total),
+  );
 }
 
 /** An hour from its minutes, the frozen ones too. */
-async function rebuildFromMinutes({ rollups }: Collections, span: Span): Promise<boolean> {
-  const stored = await rollups.findOne({ _id: span.key });
+async function rebuildFromMinutes({ rollups, session }: Collections, span: Span): Promise<boolean> {
+  const stored = await rollups.findOne({ _id: span.key }, { session });
   const cells = new Cells();
-  for await (const minute of rollups.find(minutesOf(span))) cells.merge(readCells(minute));
-  return await replaceAsRead(rollups, stored, cells.count === 0 ? null : replacementOf(span, cells));
+  for await (const minute of rollups.find(minutesOf(span), { session })) cells.merge(readCells(minute));
+  return await replaceAsRead(
+    { collection: rollups, session },
+    stored,
+    cells.count === 0 ? null : replacementOf(span, cells),
+  );
 }
 
 function sliceOf(
@@ -80,18 +90,25 @@ function sliceOf(
   return { key: slice, fixed: { tenant, start: new Date(start), minute: key, received: second }, cells: new Cells() };
 }
 
+/** Where a recount goes. */
+interface Target<Document extends CellsDocument> {
+  readonly collection: Collection<Document>;
+  readonly session: ClientSession | undefined;
+}
+
 /** Puts a recount in the place of what was read; false when that is no longer there. */
 async function replaceAsRead<Document extends CellsDocument>(
-  collection: Collection<Document>,
+  { collection, session }: Target<Document>,
   stored: CellsDocument | null,
   replacement: Replacement<Document> | null,
 ): Promise<boolean> {
   if (stored !== null && replacement !== null && isAs(stored, replacement.cells)) return true;
-  if (stored === null) return replacement === null || await insert(collection, replacement);
+  if (stored === null) return replacement === null || await insert({ collection, session }, replacement);
   const asRead = { _id: stored._id, version: stored.version } as Filter<Document>;
-  if (replacement === null) return (await collection.deleteOne(asRead)).deletedCount === 1;
+  if (replacement === null) return (await collection.deleteOne(asRead, { session })).deletedCount === 1;
   const content = { ...replacement.fixed, ...cellsContent(replacement.cells) };
-  const { matchedCount } = await collection.updateOne(asRead, { $set: content as unknown as Partial<Document> });
+  const update = { $set: content as unknown as Partial<Document> };
+  const { matchedCount } = await collection.updateOne(asRead, update, { session });
   return matchedCount === 1;
 }
 
@@ -105,12 +122,12 @@ function isAs(stored: CellsDocument, cells: Cells): boolean {
 }
 
 async function insert<Document extends CellsDocument>(
-  collection: Collection<Document>,
+  { collection, session }: Target<Document>,
   { key, fixed, cells }: Replacement<Document>,
 ): Promise<boolean> {
   try {
     const document = { _id: key, ...fixed, ...cellsContent(cells) };
-    await collection.insertOne(document as unknown as OptionalUnlessRequiredId<Document>);
+    await collection.insertOne(document as unknown as OptionalUnlessRequiredId<Document>, { session });
     return true;
   } catch (error) {
     if (isDuplicateKey(error)) return false;

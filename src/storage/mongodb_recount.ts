@@ -53,15 +53,20 @@ export class Recount {
 
   /** The first hour not before a time of which anything is known. */
   async #hourFrom(tenant: string, from: number): Promise<number | null> {
-    const { events, rollups } = this.#collections;
+    const { events, rollups, session } = this.#collections;
     const firstOf = (span: "minute" | "hour") =>
-      rollups.findOne(spansIn(span, { tenant, from, to: Infinity }), { projection: { start: 1 }, sort: { _id: 1 } });
+      rollups.findOne(spansIn(span, { tenant, from, to: Infinity }), {
+        projection: { start: 1 },
+        sort: { _id: 1 },
+        session,
+      });
     const [minute, hour, event] = await Promise.all([
       firstOf("minute"),
       firstOf("hour"),
       events.findOne({ tenant, timestamp: { $gte: new Date(from) } }, {
         projection: { timestamp: 1 },
         sort: { timestamp: 1 },
+        session,
       }),
     ]);
     const times = [minute?.start, hour?.start, event?.timestamp].filter((time) => time !== undefined);
@@ -71,10 +76,10 @@ export class Recount {
   /** Counts an hour. What differs is looked at again: events that came in between would look like a fault. */
   async #countHour(tenant: string, start: number): Promise<HourRecount> {
     for (let tries = 1;; tries++) {
-      await this.#state.read(this.#collections.meta);
+      await this.#state.read(this.#collections);
       const frozen = this.#state.throughMinute;
       const hour = await countHour(this.#collections, { tenant, start, frozen });
-      await this.#state.read(this.#collections.meta);
+      await this.#state.read(this.#collections);
       const isSettled = this.#state.throughMinute === frozen && !differencesOf(hour).some(isDifferent);
       if (isSettled || tries === MONGODB_REBUILD_TRIES) return hour;
       const again = await countHour(this.#collections, { tenant, start, frozen });
@@ -98,7 +103,7 @@ export class Recount {
 
 /** The events of a range of one tenant, as little of them as a recount needs. */
 export function eventsOf(
-  { events }: Pick<Collections, "events">,
+  { events, session }: Pick<Collections, "events" | "session">,
   { tenant, from, to }: EventRange,
 ): AsyncIterable<Pick<EventDocument, "timestamp" | "event_type" | "amount" | "slice" | "pend" | "received_at">> {
   const filter: Filter<EventDocument> = {
@@ -108,6 +113,7 @@ export function eventsOf(
   };
   return events.find(filter, {
     projection: { _id: 0, timestamp: 1, event_type: 1, amount: 1, slice: 1, pend: 1, received_at: 1 },
+    session,
   }).batchSize(MONGODB_REPLY_DOCUMENTS);
 }
 
@@ -127,9 +133,10 @@ async function countHour(
   { tenant, start, frozen }: { tenant: string; start: number; frozen: number },
 ): Promise<HourRecount> {
   const span = { key: hourKey(tenant, start), tenant, start };
+  const { rollups, session } = collections;
   const [minutes, stored] = await Promise.all([
-    collections.rollups.find(minutesOf(span)).batchSize(MONGODB_REPLY_DOCUMENTS).toArray(),
-    collections.rollups.findOne({ _id: span.key }),
+    rollups.find(minutesOf(span), { session }).batchSize(MONGODB_REPLY_DOCUMENTS).toArray(),
+    rollups.findOne({ _id: span.key }, { session }),
   ]);
   const storedMinutes = new Map<number, Cells>();
   const countedHour = new Cells();

@@ -4,7 +4,7 @@
  * events, then each minute from its slices, then each hour from its minutes; only then clear `pend` of exactly those
  * that were read before. An event that a scan missed still carries its `pend`, and its own pass sees everything.
  */
-import type { Collection, Filter } from "mongodb";
+import type { Filter } from "mongodb";
 import {
   MONGODB_COMMAND_DOCUMENTS,
   MONGODB_REPLY_DOCUMENTS,
@@ -44,7 +44,7 @@ const UNCOUNTED = {
 } as const;
 
 /** How a pass clears what it counted. */
-type Clearing =
+export type Clearing =
   /** They are known to be published, or nobody publishes. */
   | "counted"
   /** Whether they were published is not known. */
@@ -61,11 +61,11 @@ export class Settler implements SettleSource {
   }
 
   settleThese(insertions: readonly Insertion[]): Promise<readonly ChangedCell[]> {
-    return this.#connection.run(async (collections) => {
+    return this.#connection.causally(async (collections) => {
       const changed = new ChangedCells();
       for (const part of chunksOf(insertions, MONGODB_SETTLE_EVENTS)) {
         const found = await eachOf(chunksOf(part, MONGODB_COMMAND_DOCUMENTS), (chunk) =>
-          read(collections.events, {
+          read(collections, {
             _id: { $in: chunk.map(({ key }) => key) },
             pend: { $in: chunk.map(({ pend }) => insertionOf(pend)) },
           }));
@@ -78,35 +78,25 @@ export class Settler implements SettleSource {
   }
 
   sweep({ ageMs }: { ageMs: number }): Promise<{ settled: number; changed: readonly ChangedCell[] }> {
-    return this.#sweep({ ageMs, clearing: "unpublished" });
+    return this.#connection.causally((collections) => this.sweepIn(collections, { ageMs, clearing: "unpublished" }));
   }
 
-  /** Counts everything and answers how many events were cleared as counted. */
-  async settleAll(): Promise<number> {
-    return (await this.#sweep({ ageMs: 0, clearing: "counted" })).settled;
-  }
-
-  /** Counts everything but clears nothing. Answers how many events were counted, some perhaps once more. */
-  async countAll(): Promise<number> {
-    return (await this.#sweep({ ageMs: 0, clearing: "left" })).settled;
-  }
-
-  #sweep(
+  /** As {@link sweep}, in the session of a caller. Answers how many events were counted; some perhaps once more. */
+  async sweepIn(
+    collections: Collections,
     { ageMs, clearing }: { ageMs: number; clearing: Clearing },
   ): Promise<{ settled: number; changed: readonly ChangedCell[] }> {
-    return this.#connection.run(async (collections) => {
-      const changed = new ChangedCells();
-      let settled = 0;
-      // With an age, the clock decides; without, whatever is there, also of a process whose clock is ahead.
-      const until = ageMs > 0 ? new Date(this.#connection.now() - ageMs) : null;
-      for (let after: Uncounted | null = null;;) {
-        const events: Uncounted[] = await oldest(collections.events, { after, until });
-        settled += await pass(collections, events, clearing);
-        changed.add(events.filter(isSound));
-        if (events.length < MONGODB_SETTLE_EVENTS) return { settled, changed: changed.cells };
-        after = events.at(-1)!;
-      }
-    });
+    const changed = new ChangedCells();
+    let settled = 0;
+    // With an age, the clock decides; without, whatever is there, also of a process whose clock is ahead.
+    const until = ageMs > 0 ? new Date(this.#connection.now() - ageMs) : null;
+    for (let after: Uncounted | null = null;;) {
+      const events: Uncounted[] = await oldest(collections, { after, until });
+      settled += await pass(collections, events, clearing);
+      changed.add(events.filter(isSound));
+      if (events.length < MONGODB_SETTLE_EVENTS) return { settled, changed: changed.cells };
+      after = events.at(-1)!;
+    }
   }
 }
 
@@ -128,7 +118,7 @@ class ChangedCells {
 
 /** A page of what is not counted, by (pub, pend): the order of an index that holds only those. */
 function oldest(
-  events: Collection<EventDocument>,
+  { events, session }: Collections,
   { after, until }: { after: Uncounted | null; until: Date | null },
 ): Promise<Uncounted[]> {
   const filter: Filter<EventDocument> = {
@@ -136,12 +126,13 @@ function oldest(
     ...((after ?? until) && { pub: { ...(after && { $gte: after.pub }), ...(until && { $lte: until }) } }),
     ...(after && { $or: [{ pub: { $gt: after.pub } }, { pend: { $gt: after.pend! } }] }),
   };
-  return events.find<Uncounted>(filter, { projection: UNCOUNTED })
+  return events.find<Uncounted>(filter, { projection: UNCOUNTED, session })
     .sort({ pub: 1, pend: 1 }).limit(MONGODB_SETTLE_EVENTS).batchSize(MONGODB_REPLY_DOCUMENTS).toArray();
 }
 
-function read(events: Collection<EventDocument>, filter: Filter<EventDocument>): Promise<Uncounted[]> {
-  return events.find<Uncounted>(filter, { projection: UNCOUNTED }).batchSize(MONGODB_REPLY_DOCUMENTS).toArray();
+function read({ events, session }: Collections, filter: Filter<EventDocument>): Promise<Uncounted[]> {
+  return events.find<Uncounted>(filter, { projection: UNCOUNTED, session }).batchSize(MONGODB_REPLY_DOCUMENTS)
+    .toArray();
 }
 
 /** Recomputes everything that the events touch, then clears exactly these. Answers how many were cleared by this pass. */
@@ -162,7 +153,7 @@ async function pass(
     if (!hours.has(hour)) hours.set(hour, { key: hour, tenant, start: hourOf(time) });
   }
   await recompute(collections, { minutes: [...minutes.values()], hours: [...hours.values()] });
-  return await clear(collections.events, events, clearing);
+  return await clear(collections, events, clearing);
 }
 
 /** Recomputes minutes from their slices, then hours from their minutes. */
@@ -190,12 +181,13 @@ export interface Span {
 }
 
 /** Slices from their events. */
-async function recomputeSlices({ events, slices }: Collections, touched: readonly Uncounted[]): Promise<void> {
+async function recomputeSlices({ events, slices, session }: Collections, touched: readonly Uncounted[]): Promise<void> {
   const bySlice = new Map(touched.map((event) => [event.slice, event]));
   await eachOf(chunksOf([...bySlice.values()], MONGODB_SETTLE_CELLS), async (chunk) => {
     const counted = new Map(chunk.map(({ slice }) => [slice, new Cells()]));
     const found = events.find({ slice: { $in: [...counted.keys()] } }, {
       projection: { _id: 0, slice: 1, event_type: 1, amount: 1 },
+      session,
     }).batchSize(MONGODB_REPLY_DOCUMENTS);
     for await (const event of found) {
       const countable = countableOf(event);
@@ -213,28 +205,28 @@ async function recomputeSlices({ events, slices }: Collections, touched: readonl
       },
       cells: counted.get(slice)!,
     }));
-    await replaceCells(slices, replacements);
+    await replaceCells(slices, replacements, session);
   });
 }
 
 /** Minutes from their slices. */
-async function recomputeMinutes({ slices, rollups }: Collections, minutes: readonly Span[]): Promise<void> {
+async function recomputeMinutes({ slices, rollups, session }: Collections, minutes: readonly Span[]): Promise<void> {
   await eachOf(chunksOf(minutes, MONGODB_SETTLE_CELLS), async (chunk) => {
     const counted = new Map(chunk.map(({ key }) => [key, new Cells()]));
-    const found = slices.find({ minute: { $in: [...counted.keys()] } }).batchSize(MONGODB_REPLY_DOCUMENTS);
+    const found = slices.find({ minute: { $in: [...counted.keys()] } }, { session }).batchSize(MONGODB_REPLY_DOCUMENTS);
     for await (const slice of found) counted.get(slice.minute)!.merge(readCells(slice));
-    await replaceCells(rollups, chunk.map((span) => replacementOf(span, counted.get(span.key)!)));
+    await replaceCells(rollups, chunk.map((span) => replacementOf(span, counted.get(span.key)!)), session);
   });
 }
 
 /** Hours from their minutes. */
-async function recomputeHours({ rollups }: Collections, hours: readonly Span[]): Promise<void> {
+async function recomputeHours({ rollups, session }: Collections, hours: readonly Span[]): Promise<void> {
   await eachOf(hours, async (span) => {
     const cells = new Cells();
-    for await (const minute of rollups.find(minutesOf(span)).batchSize(MONGODB_REPLY_DOCUMENTS)) {
+    for await (const minute of rollups.find(minutesOf(span), { session }).batchSize(MONGODB_REPLY_DOCUMENTS)) {
       cells.merge(readCells(minute));
     }
-    await replaceCells(rollups, [replacementOf(span, cells)]);
+    await replaceCells(rollups, [replacementOf(span, cells)], session);
   });
 }
 
@@ -250,7 +242,7 @@ export function replacementOf({ key, tenant, start }: Span, cells: Cells): Repla
 }
 
 async function clear(
-  events: Collection<EventDocument>,
+  { events, session }: Collections,
   counted: readonly Uncounted[],
   clearing: Clearing,
 ): Promise<number> {
@@ -263,6 +255,7 @@ async function clear(
       const { modifiedCount } = await events.updateMany(
         { _id: { $in: part.map(({ _id }) => _id) }, pend: { $in: part.map(({ pend }) => pend!) } },
         { $unset: { pend: "" }, ...(mark && { $set: { unpub: true as const } }) },
+        { session },
       );
       cleared += modifiedCount;
     }

@@ -67,8 +67,8 @@ export class MongodbTransfer implements StoreTransfer {
   }
 
   refusedThrough(): Promise<number | null> {
-    return this.#run(async ({ meta }) => {
-      await this.#parts.purges.read(meta);
+    return this.#run(async (collections) => {
+      await this.#parts.purges.read(collections);
       const minute = this.#parts.purges.throughMinute;
       return minute === -Infinity ? null : minute + MINUTE_MS - 1;
     });
@@ -96,10 +96,11 @@ export class MongodbTransfer implements StoreTransfer {
   }
 
   purgedCells({ tenant, from, limit }: CellPageRequest): Promise<CellPage> {
-    return this.#run(async (collections) => {
+    return this.#parts.connection.causally(async (collections) => {
       const to = this.#parts.purges.throughMinute + MINUTE_MS;
       if (from >= to) return { groups: [], next: null };
-      const found = await collections.rollups.find(spansIn("minute", { tenant, from, to })).sort({ _id: 1 })
+      const { rollups, session } = collections;
+      const found = await rollups.find(spansIn("minute", { tenant, from, to }), { session }).sort({ _id: 1 })
         .limit(limit + 1).toArray();
       const page = found.slice(0, limit).map(groupOf);
       const counted = await countMinutes(collections, page);
@@ -127,14 +128,14 @@ export class MongodbTransfer implements StoreTransfer {
     groups: readonly CellGroup[],
     { check = false }: { check?: boolean } = {},
   ): Promise<readonly PurgedCellsStatus[]> {
-    return this.#run(async (collections) => {
-      await this.#parts.purges.read(collections.meta);
+    return this.#parts.connection.causally(async (collections) => {
+      await this.#parts.purges.read(collections);
       return await addPurged(collections, groups, { check, frozen: this.#parts.purges.throughMinute });
     });
   }
 
   refuseThrough(timestamp: number): Promise<void> {
-    return this.#run(({ meta }) => this.#parts.purges.raise(meta, { through: new Date(timestamp) }));
+    return this.#run((collections) => this.#parts.purges.raise(collections, { through: new Date(timestamp) }));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

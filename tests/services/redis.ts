@@ -19,6 +19,8 @@ export const ownRedisMissing: Missing = missingPermissions(NEEDS) ??
   (isInstalled("redis-server") ? null : "redis-server is not installed");
 
 demand("redis", redisMissing);
+// Whoever asks for the tests on Redis asks for those of its faults, too.
+demand("redis", ownRedisMissing);
 
 /** A Redis and a prefix in it that nobody else uses. */
 export interface TestRedis extends AsyncDisposable {

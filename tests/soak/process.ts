@@ -35,7 +35,7 @@ export interface Exit {
 export interface HubProcess extends AsyncDisposable {
   /** For example `http://127.0.0.1:41234`. */
   readonly httpUrl: string;
-  /** For example `127.0.0.1:41235`. */
+  /** For example `127.0.0.1:41235`; empty without role `grpc`. */
   readonly grpcAddress: string;
   readonly pid: number;
   readonly folder: string;
@@ -177,11 +177,10 @@ async function ready(
   throw new Error(`The hub did not get ready (exit code ${status.code}). It wrote:\n${output.text()}`);
 }
 
-/** The two addresses of a ready line: `Event Hub is ready: http://127.0.0.1:8000  grpc://127.0.0.1:50051`. */
+/** The addresses of a ready line: `Event Hub is ready: http://127.0.0.1:8000  grpc://127.0.0.1:50051`. */
 function addressesIn(line: string): { httpUrl: string; grpcAddress: string } | null {
-  const httpUrl = /https?:\/\/[^\s"',/]+/.exec(line)?.[0];
-  const grpcAddress = /grpc:\/\/([^\s"',/]+)/.exec(line)?.[1];
-  return httpUrl === undefined || grpcAddress === undefined ? null : { httpUrl, grpcAddress };
+  const [, httpUrl, grpcAddress = ""] = /is ready: (https?:\/\/\S+)(?: {2}grpc:\/\/(\S+))?/.exec(line) ?? [];
+  return httpUrl === undefined ? null : { httpUrl, grpcAddress };
 }
 
 async function endProcess(

@@ -1,8 +1,9 @@
 /** What a MongoDB server seldom does, played by a fake one: lost replies, doubtful errors, refusals at open. */
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { MongoClient, MongoError } from "mongodb";
+import { BSON, MongoClient, MongoError, ObjectId, Timestamp } from "mongodb";
 import { Cells, type CellsDocument, replaceCells } from "../../src/storage/mongodb_cells.ts";
 import { MongodbStore } from "../../src/storage/mongodb.ts";
+import { toDocument } from "../../src/storage/mongodb_documents.ts";
 import { type Answer, answerAsEmpty, type Command, GREETING, startFakeMongo } from "../services/fake_mongo.ts";
 import { event, events } from "./conformance/events.ts";
 
@@ -164,6 +165,43 @@ fakeTest("writes wait for the disks of a majority and are not repeated, whatever
   await fake[Symbol.asyncDispose]();
 });
 
+fakeTest("each step of a pass sees what the steps before it saw, whoever is primary by then", async () => {
+  let time = 100;
+  const uncounted = toDocument(event(), { pub: 0, arrival: new ObjectId() });
+  const answer: Answer = (command) => {
+    const isFirst = command.find === "events" && "pend" in (command.filter as object);
+    const cursor = { id: BSON.Long.ZERO, ns: "event_hub.events", firstBatch: isFirst ? [uncounted] : [] };
+    return { ...answerAsEmpty(command), ...("find" in command && { cursor }), operationTime: timestamp(++time) };
+  };
+  const greet: Answer = () => ({ ...GREETING, logicalSessionTimeoutMinutes: 30 });
+  const passes: ((store: MongodbStore) => Promise<unknown>)[] = [
+    (store) => store.settler.sweep({ ageMs: 0 }),
+    (store) => store.settler.settleThese([{ key: uncounted._id, pend: uncounted.arrival.toHexString() }]),
+    (store) => store.settle(),
+    (store) => store.purge(1),
+    (store) => store.rebuild({ tenant: "default", from: 0, to: 1 }),
+  ];
+  for (const pass of passes) {
+    await using fake = startFakeMongo(answer, greet);
+    await using store = await MongodbStore.open({ url: fake.url });
+    const [begun, before] = [fake.commands.length, time];
+    await pass(store);
+    const [first, ...others] = fake.commands.slice(begun).filter((command) => !("endSessions" in command));
+    const reads = others.filter((command) => "find" in command);
+    assert(reads.length >= 2, `${pass}: ${reads.length} reads`);
+    for (const command of others) assertEquals(command.lsid, first!.lsid, `${pass}: a command outside of the session`);
+    for (const { readConcern } of reads) {
+      const { level, afterClusterTime } = readConcern as { level: string; afterClusterTime: Timestamp };
+      assertEquals(level, "majority");
+      assert(afterClusterTime.greaterThan(timestamp(before)), `${pass}: a read may see less than the one before it`);
+    }
+  }
+});
+
+function timestamp(t: number): Timestamp {
+  return new Timestamp({ t, i: 1 });
+}
+
 fakeTest("a URL without a database means event_hub", async () => {
   await using open = await openOn(answerAsEmpty);
   await open.store.append([event()]);
@@ -191,6 +229,21 @@ fakeTest("times are the server's, by its greeting or by isMaster where it has no
   await using fake = startFakeMongo(answerAsEmpty, () => GREETING);
   await using store = await MongodbStore.open({ url: fake.url });
   assert(Math.abs(store.publications.now() - Date.now()) < 5_000, "without the server's clock, this one's");
+});
+
+fakeTest("a clock that is set is noticed within a minute of it", async () => {
+  let [own, ahead] = [Date.now(), 0];
+  await using fake = startFakeMongo(answerAsEmpty, () => ({ ...GREETING, localTime: new Date(own + ahead) }));
+  await using store = await MongodbStore.open({ url: fake.url, clock: () => own });
+  assertEquals(store.publications.now(), own);
+  ahead = 3_600_000;
+  await store.get("default", "x");
+  assertEquals(store.publications.now(), own, "it is not asked for at every command");
+  own += 60_000;
+  await store.get("default", "x");
+  // It is asked for beside the command; closing waits for it.
+  await store[Symbol.asyncDispose]();
+  assertEquals(store.publications.now(), own + ahead);
 });
 
 async function refusal(url: string): Promise<string> {
