@@ -5,7 +5,7 @@ import { TRANSFER_CELLS_PAGE, TRANSFER_EVENTS_PAGE } from "../limits.ts";
 import type { StoreTransfer } from "../transfer.ts";
 import { Incomplete } from "./failure.ts";
 import { Progress } from "./progress.ts";
-import { note, onInterrupt, print, shown } from "./terminal.ts";
+import { note, onInterrupt, OutputClosed, print, shown } from "./terminal.ts";
 import { formatLine, type TransferLine } from "./transfer_lines.ts";
 import { openStore, storeOption } from "./transfer_store.ts";
 import { groupsOf, summarise, type Summary, Totals } from "./transfer_summary.ts";
@@ -30,7 +30,14 @@ export function exportCommand(): Command {
       using interrupted = onInterrupt();
       await using open = await openStore(store, { mustExist: true });
       await open.transfer.begin();
-      await new Export(open.transfer, interrupted).run(open.store.name);
+      try {
+        await new Export(open.transfer, interrupted).run(open.store.name);
+      } catch (error) {
+        if (error instanceof OutputClosed) {
+          throw new Incomplete("Standard output was closed before the end of the export");
+        }
+        throw error;
+      }
     });
 }
 

@@ -35,11 +35,16 @@ export function workFolder(): Folder {
   };
 }
 
-/** Runs `deno task transfer` in a folder; `out` takes standard output into a file there. */
+/** Runs `deno task transfer` in a folder; `out` takes standard output into a file there, `deaf` closes it at once. */
 export async function runTransfer(
   folder: Folder,
   args: readonly string[],
-  { out, env = {}, task = "transfer" }: { out?: string; env?: Record<string, string>; task?: string } = {},
+  { out, env = {}, task = "transfer", deaf = false }: {
+    out?: string;
+    env?: Record<string, string>;
+    task?: string;
+    deaf?: boolean;
+  } = {},
 ): Promise<Outcome> {
   const { tasks } = JSON.parse(Deno.readTextFileSync(new URL("deno.json", ROOT)));
   const [program, run, ...flags] = (tasks[task].command as string).split(/\s+/);
@@ -53,7 +58,8 @@ export async function runTransfer(
     stdout: "piped",
     stderr: "piped",
   }).spawn();
-  const [stdout, stderr, { code }] = await Promise.all([text(child.stdout), text(child.stderr), child.status]);
+  const output = deaf ? child.stdout.cancel().then(() => "") : text(child.stdout);
+  const [stdout, stderr, { code }] = await Promise.all([output, text(child.stderr), child.status]);
   if (out !== undefined) Deno.writeTextFileSync(folder.file(out), stdout);
   return { code, stdout: out === undefined ? stdout : "", stderr };
 }

@@ -48,6 +48,9 @@ processTest("transfer: from file to file, and back into the first, which knows e
   await using folder = workFolder();
   await fillStore(folder, "first", 2_000);
   assertEquals((await runTransfer(folder, ["export", "--store", folder.store("first")], { out: "a.ndjson" })).code, 0);
+  const deaf = await runTransfer(folder, ["export", "--store", folder.store("first")], { deaf: true });
+  assertEquals(deaf.code, 1, "nobody took the export");
+  assertMatch(deaf.stderr, /^Standard output was closed before the end/);
   const there = await runTransfer(folder, ["import", "a.ndjson"]);
   assertEquals(there.code, 0, there.stderr);
   assertEquals(Deno.statSync(folder.file("data/eventhub.db")).isFile, true, "the default store");
