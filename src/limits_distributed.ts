@@ -33,6 +33,8 @@ export const MONGODB_SETTLE_CELLS = 100;
 export const MONGODB_SWEEP_AGE_MS = 10 * SECOND_MS;
 /** Documents of one answer of the server; decoding them must not stop the thread for long. */
 export const MONGODB_REPLY_DOCUMENTS = 1_000;
+/** How long a move that died keeps retention from purging. */
+export const MONGODB_MOVE_LEASE_MS = 60 * SECOND_MS;
 /** How often a cell that others keep changing is counted anew by a rebuild before it is left to them. */
 export const MONGODB_REBUILD_TRIES = 10;
 

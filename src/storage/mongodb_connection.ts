@@ -61,6 +61,14 @@ export interface MetaDocument {
   readonly id?: string;
 }
 
+/** Says that a store is being moved; in the collection `meta`, too. While one is valid nothing is purged. */
+export interface MoveDocument {
+  /** `move:` and a random text. */
+  readonly _id: string;
+  /** By the server's clock. */
+  readonly until: Date;
+}
+
 /** A dead letter. */
 export interface DeadLetterDocument {
   /** `<tenant>:<id>`. */
@@ -85,6 +93,7 @@ export interface Collections {
   readonly tenants: Collection<TenantDocument>;
   readonly epochs: Collection<EpochDocument>;
   readonly meta: Collection<MetaDocument>;
+  readonly moves: Collection<MoveDocument>;
   readonly deadLetters: Collection<DeadLetterDocument>;
   /** Inside {@link MongoConnection.causally}: goes with every command. */
   readonly session?: ClientSession;
@@ -122,6 +131,7 @@ export class MongoConnection implements AsyncDisposable {
       tenants: database.collection("tenants"),
       epochs: database.collection("epochs"),
       meta: database.collection("meta"),
+      moves: database.collection("meta"),
       deadLetters: database.collection("dead_letters"),
     };
   }
@@ -132,7 +142,7 @@ export class MongoConnection implements AsyncDisposable {
     try {
       client = createClient(url);
       await client.connect();
-      const database = client.db(NAMED_DATABASE.test(url) ? undefined : DATABASE_DEFAULT, CONCERNS);
+      const database = databaseOf(client, url);
       const version = await serverVersion(database);
       const description = `MongoDB ${version}, database ${database.databaseName} at ${hostsOf(client)}`;
       const connection = new MongoConnection(client, { database, description, clock });
@@ -245,7 +255,8 @@ const CONCERNS = {
   readPreference: ReadPreference.primary,
 };
 
-function createClient(url: string): MongoClient {
+/** A client, not connected yet, whose reads and writes are those that count. */
+export function createClient(url: string): MongoClient {
   return new MongoClient(url, {
     ...CONCERNS,
     appName: "event-hub",
@@ -260,6 +271,11 @@ function createClient(url: string): MongoClient {
       maxPoolSize: MONGODB_CONNECTIONS_MAX,
     }),
   });
+}
+
+/** The database that a URL names, or the default one. */
+export function databaseOf(client: MongoClient, url: string): Db {
+  return client.db(NAMED_DATABASE.test(url) ? undefined : DATABASE_DEFAULT, CONCERNS);
 }
 
 /** Settings that a URL may have otherwise. */
