@@ -42,7 +42,7 @@ export async function openApp(config: Config): Promise<App> {
   const { store, stream } = storage;
   const hub = new Hub({ ...config, ...clocks, store, stream });
   opening.defer(() => hub.close());
-  const metrics = new Metrics({ thread: "http", load: () => hub.load });
+  const metrics = new Metrics({ thread: "http", load: () => hub.load, stream: storage.measure });
   const measured = withMetrics(hub, metrics);
 
   const supervisor = opening.use(new Supervisor({ now: clocks.elapsed }));

@@ -13,6 +13,7 @@ import { connectSqlite, SqliteDatabase, type SqlitePorts } from "./storage/sqlit
 import type { EventStream } from "./stream.ts";
 import { LogStream } from "./stream/log.ts";
 import { MemoryStream } from "./stream/memory.ts";
+import type { StreamMeasures } from "./telemetry_stream.ts";
 import type { SupervisedWorker, WorkerHealth } from "./worker.ts";
 
 /** What a hub stands on. */
@@ -36,9 +37,11 @@ export interface Storage extends Backing {
   readonly workers: (ports: WorkerPorts) => readonly SupervisedWorker[];
   /** Health of what is not the store; nothing of it keeps the hub from taking events. */
   readonly besides: () => Promise<Readonly<Record<string, WorkerHealth>>>;
+  /** What a scrape is told of the stream; `null` where it is the store's own log. Never rejects. */
+  readonly measure: (() => Promise<StreamMeasures>) | null;
 }
 
-const NOTHING = { workers: () => [], besides: () => Promise.resolve({}) };
+const NOTHING = { workers: () => [], besides: () => Promise.resolve({}), measure: null };
 
 /** Opens the storage of the main thread. */
 export async function openStorage(config: Config, opening: AsyncDisposableStack): Promise<Storage> {

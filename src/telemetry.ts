@@ -24,6 +24,7 @@ import type {
   Published,
   Sender,
 } from "./hub.ts";
+import { type StreamMeasures, StreamMetrics } from "./telemetry_stream.ts";
 import { VERSION } from "./version.ts";
 
 /** What a hub is busy with now. */
@@ -56,10 +57,16 @@ export class Metrics {
   readonly #delivered: Counter<"kind">;
   readonly #resets: Counter<"reason">;
   readonly #ended: Counter<"reason">;
+  readonly #stream: StreamMetrics | null;
 
-  /** `thread` becomes a label of every sample; the thread `http` tells of the process as a whole too. */
-  constructor(options: { thread: "http" | "grpc"; load: () => Load }) {
-    const { thread, load } = options;
+  /**
+   * `thread` becomes a label of every sample; the thread `http` tells of the process as a whole too, and of the stream
+   * beside its store, where there is one.
+   */
+  constructor(
+    options: { thread: "http" | "grpc"; load: () => Load; stream?: (() => Promise<StreamMeasures>) | null },
+  ) {
+    const { thread, load, stream = null } = options;
     this.#registry.setDefaultLabels({ thread });
     this.#single = this.#ingest.with({ kind: "single" });
     this.#batch = this.#ingest.with({ kind: "batch" });
@@ -78,6 +85,7 @@ export class Metrics {
     this.#gauge("eventhub_events_in_flight", "Events waiting to be stored", () => load().eventsInFlight);
     this.#gauge("eventhub_heap_used_bytes", "Used heap of the thread", () => Deno.memoryUsage().heapUsed);
     if (thread === "http") this.#describeProcess();
+    this.#stream = stream === null ? null : new StreamMetrics(this.#registry, stream);
   }
 
   /** Notes the answer to a request of a route. */
@@ -125,6 +133,7 @@ export class Metrics {
 
   /** Everything measured, as plain data that can be sent to another thread. */
   async snapshot(): Promise<unknown> {
+    await this.#stream?.refresh();
     return await this.#registry.getMetricsAsJSON();
   }
 

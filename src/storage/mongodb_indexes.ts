@@ -1,4 +1,5 @@
 /** The indexes of the database: no more than the questions ask for, since each one costs every insert. */
+import { getLogger } from "@logtape/logtape";
 import {
   type Collection,
   type CreateIndexesOptions,
@@ -7,6 +8,8 @@ import {
   MongoError,
 } from "mongodb";
 import type { Collections } from "./mongodb_connection.ts";
+
+const log = getLogger(["eventhub", "mongodb"]);
 
 /** An index and the questions it answers. */
 interface Index {
@@ -19,7 +22,7 @@ const INDEXES: readonly Index[] = [
   // Recount of a slice (settle). In the order of time, as events come in.
   { collection: "events", keys: { slice: 1 } },
   // Replay in the order of publication, `oldest`, purge. In the order of insertion.
-  { collection: "events", keys: { pub: 1, _id: 1 } },
+  { collection: "events", keys: { pub: 1, arrival: 1 } },
   // The oldest that nobody counted (sweep, settle). Holds only those.
   {
     collection: "events",
@@ -46,9 +49,17 @@ const INDEXES: readonly Index[] = [
   { collection: "deadLetters", keys: { tenant: 1, user_id: 1 } },
 ];
 
+/** Indexes of earlier versions, by name: they would cost every insert for nothing. */
+const OBSOLETE: readonly Pick<Index & { readonly name: string }, "collection" | "name">[] = [
+  { collection: "events", name: "pub_1__id_1" },
+];
+
 const NAMESPACE_NOT_FOUND = 26;
 
-/** Creates what is missing, and only that: creating takes rights that reading and writing do not. */
+/**
+ * Creates what is missing, and only that: creating takes rights that reading and writing do not. Then drops what earlier
+ * versions had in its place.
+ */
 export async function createIndexes(collections: Collections): Promise<void> {
   for (const name of new Set(INDEXES.map((index) => index.collection))) {
     const collection = collections[name] as unknown as Collection<Document>;
@@ -57,6 +68,21 @@ export async function createIndexes(collections: Collections): Promise<void> {
       const indexName = options.name ?? Object.entries(keys).flat().join("_");
       if (of === name && !there.has(indexName)) await collection.createIndex(keys, { ...options, name: indexName });
     }
+    for (const { collection: of, name: indexName } of OBSOLETE) {
+      if (of === name && there.has(indexName)) await dropIndex(collection, indexName);
+    }
+  }
+}
+
+/** A hub works with an index too many, and another process may have been faster. */
+async function dropIndex(collection: Collection<Document>, name: string): Promise<void> {
+  const which = { name, collection: collection.collectionName };
+  try {
+    await collection.dropIndex(name);
+    log.info("The index {name} of {collection} is not needed any more and was dropped", which);
+  } catch (cause) {
+    if (!(cause instanceof MongoError)) throw cause;
+    log.warn("The index {name} of {collection} is not needed any more and was not dropped", { ...which, cause });
   }
 }
 

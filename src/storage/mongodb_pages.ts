@@ -5,7 +5,7 @@ import type { Event } from "../event.ts";
 import { MONGODB_REPLY_DOCUMENTS } from "../limits.ts";
 import type { PublicationPlace } from "../publication.ts";
 import type { EventFilter, EventPage, PagePosition, PageRequest } from "../storage.ts";
-import { type EventDocument, eventKey, fromDocument } from "./mongodb_documents.ts";
+import { type EventDocument, eventKey, fromDocument, insertionOf } from "./mongodb_documents.ts";
 
 const TIE = /^[0-9a-f]{24}$/;
 
@@ -50,7 +50,12 @@ export function eventsBehind(after: PublicationPlace | null, until?: number): Fi
   // Documents of other programs have no `pub`: a comparison with a date finds dates alone.
   if (after === null) return { pub: { $gte: new Date(0), ...end } };
   const pub = new Date(after.pub);
-  return { pub: { $gte: pub, ...end }, $or: [{ pub: { $gt: pub } }, { _id: { $gt: after.key } }] };
+  return { pub: { $gte: pub, ...end }, $or: [{ pub: { $gt: pub } }, { arrival: { $gt: insertionOf(after.pend) } }] };
+}
+
+/** The place of a document in the order of publication. What was changed by hand may have lost its arrival. */
+export function placeOf({ pub, arrival }: Pick<EventDocument, "pub" | "arrival">): PublicationPlace {
+  return { pub: pub.getTime(), pend: arrival instanceof ObjectId ? arrival.toHexString() : "" };
 }
 
 function timesOf(

@@ -81,6 +81,13 @@ export class Settler implements SettleSource {
     return this.#connection.causally((collections) => this.sweepIn(collections, { ageMs, clearing: "unpublished" }));
   }
 
+  uncountedSince(): Promise<number | null> {
+    return this.#connection.run(async ({ events }) => {
+      const found = await events.findOne({ pend: { $exists: true } }, { projection: { pub: 1 }, sort: { pub: 1 } });
+      return found?.pub.getTime() ?? null;
+    });
+  }
+
   /** As {@link sweep}, in the session of a caller. Answers how many events were counted; some perhaps once more. */
   async sweepIn(
     collections: Collections,

@@ -307,3 +307,21 @@ fakeTest("indexes that are there are not created again", async () => {
   await (await MongodbStore.open({ url: fake.url }))[Symbol.asyncDispose]();
   assertEquals([first, created.length], [10, 10]);
 });
+
+fakeTest("an index of an earlier version is dropped, and one that cannot be dropped is left", async () => {
+  for (const ok of [1, 0]) {
+    const dropped: unknown[] = [];
+    await using fake = startFakeMongo((command) => {
+      if ("listIndexes" in command) {
+        const names = ["_id_", "pub_1__id_1", "somebody's own"].map((name) => ({ name }));
+        const firstBatch = command.listIndexes === "events" ? names : [];
+        return { cursor: { id: 0n, ns: `event_hub.${command.listIndexes}`, firstBatch } };
+      }
+      if (!("dropIndexes" in command)) return answerAsEmpty(command);
+      dropped.push([command.dropIndexes, command.index]);
+      return ok === 1 ? { ok } : { ok, code: 13, errmsg: "not authorized" };
+    });
+    await (await MongodbStore.open({ url: fake.url }))[Symbol.asyncDispose]();
+    assertEquals(dropped, [["events", "pub_1__id_1"]]);
+  }
+});
