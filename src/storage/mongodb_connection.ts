@@ -44,17 +44,29 @@ export interface TenantDocument {
 export interface EpochDocument {
   readonly _id: number;
   readonly started_at: Date;
+  readonly lost_until?: Date;
+  readonly followed_at?: Date;
   readonly run_id: string;
   readonly marker: string;
 }
 
-/** What purges leave behind: the one document `purge` of the collection `meta`. */
-export interface PurgeDocument {
-  readonly _id: "purge";
+/** What is kept of the database as a whole: what purges leave behind (`purge`), and its name (`database`). */
+export interface MetaDocument {
+  readonly _id: "purge" | "database";
   /** Largest timestamp of an event ever purged. */
   readonly through?: Date;
   /** Largest `pub` of one. */
   readonly pub?: Date;
+  /** Random text that names the database. */
+  readonly id?: string;
+}
+
+/** Says that a store is being moved; in the collection `meta`, too. While one is valid nothing is purged. */
+export interface MoveDocument {
+  /** `move:` and a random text. */
+  readonly _id: string;
+  /** By the server's clock. */
+  readonly until: Date;
 }
 
 /** A dead letter. */
@@ -80,7 +92,8 @@ export interface Collections {
   readonly rollups: Collection<CellsDocument>;
   readonly tenants: Collection<TenantDocument>;
   readonly epochs: Collection<EpochDocument>;
-  readonly meta: Collection<PurgeDocument>;
+  readonly meta: Collection<MetaDocument>;
+  readonly moves: Collection<MoveDocument>;
   readonly deadLetters: Collection<DeadLetterDocument>;
   /** Inside {@link MongoConnection.causally}: goes with every command. */
   readonly session?: ClientSession;
@@ -118,6 +131,7 @@ export class MongoConnection implements AsyncDisposable {
       tenants: database.collection("tenants"),
       epochs: database.collection("epochs"),
       meta: database.collection("meta"),
+      moves: database.collection("meta"),
       deadLetters: database.collection("dead_letters"),
     };
   }
@@ -128,7 +142,7 @@ export class MongoConnection implements AsyncDisposable {
     try {
       client = createClient(url);
       await client.connect();
-      const database = client.db(NAMED_DATABASE.test(url) ? undefined : DATABASE_DEFAULT, CONCERNS);
+      const database = databaseOf(client, url);
       const version = await serverVersion(database);
       const description = `MongoDB ${version}, database ${database.databaseName} at ${hostsOf(client)}`;
       const connection = new MongoConnection(client, { database, description, clock });
@@ -241,7 +255,8 @@ const CONCERNS = {
   readPreference: ReadPreference.primary,
 };
 
-function createClient(url: string): MongoClient {
+/** A client, not connected yet, whose reads and writes are those that count. */
+export function createClient(url: string): MongoClient {
   return new MongoClient(url, {
     ...CONCERNS,
     appName: "event-hub",
@@ -256,6 +271,11 @@ function createClient(url: string): MongoClient {
       maxPoolSize: MONGODB_CONNECTIONS_MAX,
     }),
   });
+}
+
+/** The database that a URL names, or the default one. */
+export function databaseOf(client: MongoClient, url: string): Db {
+  return client.db(NAMED_DATABASE.test(url) ? undefined : DATABASE_DEFAULT, CONCERNS);
 }
 
 /** Settings that a URL may have otherwise. */

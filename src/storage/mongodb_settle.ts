@@ -159,9 +159,17 @@ async function pass(
     if (!minutes.has(minute)) minutes.set(minute, { key: minute, tenant, start: minuteOf(time) });
     if (!hours.has(hour)) hours.set(hour, { key: hour, tenant, start: hourOf(time) });
   }
-  await recomputeMinutes(collections, [...minutes.values()]);
-  await recomputeHours(collections, [...hours.values()]);
+  await recompute(collections, { minutes: [...minutes.values()], hours: [...hours.values()] });
   return await clear(collections, events, clearing);
+}
+
+/** Recomputes minutes from their slices, then hours from their minutes. */
+export async function recompute(
+  collections: Collections,
+  { minutes, hours }: { minutes: readonly Span[]; hours: readonly Span[] },
+): Promise<void> {
+  await recomputeMinutes(collections, minutes);
+  await recomputeHours(collections, hours);
 }
 
 /** Whether it is an event, and not what somebody made of one by hand. */
