@@ -19,6 +19,8 @@ export const MONGODB_SOCKET_TIMEOUT_MS = 30 * SECOND_MS;
 export const MONGODB_SELECTION_TIMEOUT_MS = 5 * SECOND_MS;
 /** How often a connection that is used asks for the server's clock. */
 export const MONGODB_CLOCK_MS = 60 * SECOND_MS;
+/** An answer that took longer says nothing about the clock: it may be off by half of that. */
+export const MONGODB_CLOCK_ANSWER_MS = SECOND_MS;
 /** How long health waits for a sign of life. */
 export const MONGODB_HEALTH_MS = 2 * SECOND_MS;
 /** How long an id that is refused as a duplicate, and not there when it is looked up, is tried again. */

@@ -14,6 +14,7 @@ import {
 } from "mongodb";
 import { HubError } from "../errors.ts";
 import {
+  MONGODB_CLOCK_ANSWER_MS,
   MONGODB_CLOCK_MS,
   MONGODB_CONNECTIONS_MAX,
   MONGODB_SELECTION_TIMEOUT_MS,
@@ -94,7 +95,8 @@ export class MongoConnection implements AsyncDisposable {
   readonly #client: MongoClient;
   readonly #database: Db;
   readonly #clock: () => number;
-  #offsetMs = 0;
+  /** `null` = not known yet. */
+  #offsetMs: number | null = null;
   /** When the server's clock was last asked for, by this process's. */
   #measuredAt = -Infinity;
   #isClockless = false;
@@ -149,24 +151,30 @@ export class MongoConnection implements AsyncDisposable {
 
   /** The server's clock, milliseconds. */
   now(): number {
-    return Math.round(this.#clock() + this.#offsetMs);
+    return Math.round(this.#clock() + (this.#offsetMs ?? 0));
   }
 
-  /** Learns how far the server's clock is from this process's; half the way of the quickest answer is the error. */
+  /**
+   * Learns how far the server's clock is from this process's; half the way of the quickest answer is the error. One that
+   * took longer than `MONGODB_CLOCK_ANSWER_MS` changes nothing that is known already.
+   */
   measureClock(questions = 1): Promise<void> {
     this.#measuredAt = this.#clock();
     return this.run(async () => {
-      let quickestMs = Infinity;
+      let quickestMs = this.#offsetMs === null ? Infinity : MONGODB_CLOCK_ANSWER_MS;
+      let isTold = false;
       for (let i = 0; i < questions; i++) {
         const sent = this.#clock();
         const { time, hasSessions } = await greet(this.#database);
         const tookMs = this.#clock() - sent;
         this.#hasSessions = hasSessions;
-        if (time === null || tookMs >= quickestMs) continue;
+        isTold ||= time !== null;
+        // Below zero: this process's own clock was set meanwhile.
+        if (time === null || tookMs < 0 || tookMs >= quickestMs) continue;
         quickestMs = tookMs;
         this.#offsetMs = time - (sent + tookMs / 2);
       }
-      if (quickestMs < Infinity || this.#isClockless) return;
+      if (isTold || this.#isClockless) return;
       this.#isClockless = true;
       log.warn("The server does not tell its time: the clocks of all hubs must agree to a second");
     });
