@@ -42,6 +42,8 @@ export interface MongodbOptions {
   readonly isPublished?: boolean;
   /** The clock of this process, milliseconds. */
   readonly clock?: () => number;
+  /** Shortened by tests: `MONGODB_SOCKET_TIMEOUT_MS`. */
+  readonly socketTimeoutMs?: number;
 }
 
 /** A store in a MongoDB database. */
@@ -74,8 +76,10 @@ export class MongodbStore implements EventStore {
    * Connects, and creates the indexes that are missing. Rejects with an error for a person, that never holds the
    * password, when no server can be reached, it refuses the user, or is too old.
    */
-  static async open({ url, isPublished = true, clock = Date.now }: MongodbOptions): Promise<MongodbStore> {
-    return new MongodbStore(await MongoConnection.open(url, { clock }), { isPublished });
+  static async open(
+    { url, isPublished = true, clock = Date.now, ...options }: MongodbOptions,
+  ): Promise<MongodbStore> {
+    return new MongodbStore(await MongoConnection.open(url, { ...options, clock }), { isPublished });
   }
 
   append(events: readonly Event[]): Promise<readonly AppendStatus[]> {

@@ -125,17 +125,20 @@ export class MongoConnection implements AsyncDisposable {
   }
 
   /** Connects, looks at the server, and creates the indexes that are missing. Rejects with an error for a person. */
-  static async open(url: string, { clock }: { clock: () => number }): Promise<MongoConnection> {
+  static async open(
+    url: string,
+    { clock, socketTimeoutMs = MONGODB_SOCKET_TIMEOUT_MS }: { clock: () => number; socketTimeoutMs?: number },
+  ): Promise<MongoConnection> {
     let client: MongoClient | null = null;
     try {
-      client = createClient(url);
+      client = createClient(url, { socketTimeoutMS: socketTimeoutMs });
       await client.connect();
       const database = client.db(NAMED_DATABASE.test(url) ? undefined : DATABASE_DEFAULT, CONCERNS);
       const version = await serverVersion(database);
       const description = `MongoDB ${version}, database ${database.databaseName} at ${hostsOf(client)}`;
       const connection = new MongoConnection(client, { database, description, clock });
       await connection.measureClock(CLOCK_QUESTIONS);
-      await createIndexes(connection.collections);
+      await createIndexes(database, () => connectPatiently(url, database.databaseName));
       await connection.#lookForOthers();
       return connection;
     } catch (cause) {
@@ -249,13 +252,19 @@ const CONCERNS = {
   readPreference: ReadPreference.primary,
 };
 
-function createClient(url: string): MongoClient {
+/** A connection that waits for an answer for as long as it takes; it is closed with what is returned. */
+async function connectPatiently(url: string, name: string): Promise<Db & AsyncDisposable> {
+  const client = await createClient(url, { socketTimeoutMS: 0 }).connect();
+  return Object.assign(client.db(name, CONCERNS), { [Symbol.asyncDispose]: () => client.close() });
+}
+
+function createClient(url: string, { socketTimeoutMS }: { socketTimeoutMS: number }): MongoClient {
   return new MongoClient(url, {
     ...CONCERNS,
     appName: "event-hub",
     // The driver would repeat a write whose outcome is unknown and answer for the repetition.
     retryWrites: false,
-    socketTimeoutMS: MONGODB_SOCKET_TIMEOUT_MS,
+    socketTimeoutMS,
     useBigInt64: true,
     ignoreUndefined: false,
     ...unlessNamed(url, {

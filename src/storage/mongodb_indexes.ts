@@ -1,18 +1,18 @@
 /** The indexes of the database: no more than the questions ask for, since each one costs every insert. */
-import {
-  type Collection,
-  type CreateIndexesOptions,
-  type Document,
-  type IndexSpecification,
-  MongoError,
-} from "mongodb";
-import type { Collections } from "./mongodb_connection.ts";
+import { getLogger } from "@logtape/logtape";
+import { type CreateIndexesOptions, type Db, type Document, type IndexDescription, MongoError } from "mongodb";
+
+const log = getLogger(["eventhub", "mongodb"]);
+
+/** A collection has at most 64: they fit one answer. */
+const INDEXES_MAX = 100;
 
 /** An index and the questions it answers. */
 interface Index {
-  readonly collection: Exclude<keyof Collections, "session">;
-  readonly keys: IndexSpecification;
-  readonly options?: CreateIndexesOptions;
+  /** Name in the database. */
+  readonly collection: string;
+  readonly keys: Readonly<Record<string, 1 | -1>>;
+  readonly options?: Pick<CreateIndexesOptions, "name" | "partialFilterExpression">;
 }
 
 const INDEXES: readonly Index[] = [
@@ -41,30 +41,66 @@ const INDEXES: readonly Index[] = [
   // Slices go with their events (purge).
   { collection: "slices", keys: { received: 1 } },
   // Pages of dead letters, and the oldest of a tenant.
-  { collection: "deadLetters", keys: { tenant: 1, arrival: 1 } },
+  { collection: "dead_letters", keys: { tenant: 1, arrival: 1 } },
   // Erasure.
-  { collection: "deadLetters", keys: { tenant: 1, user_id: 1 } },
+  { collection: "dead_letters", keys: { tenant: 1, user_id: 1 } },
 ];
 
 const NAMESPACE_NOT_FOUND = 26;
 
-/** Creates what is missing, and only that: creating takes rights that reading and writing do not. */
-export async function createIndexes(collections: Collections): Promise<void> {
-  for (const name of new Set(INDEXES.map((index) => index.collection))) {
-    const collection = collections[name] as unknown as Collection<Document>;
-    const there = await existingIndexes(collection);
-    for (const { collection: of, keys, options = {} } of INDEXES) {
-      const indexName = options.name ?? Object.entries(keys).flat().join("_");
-      if (of === name && !there.has(indexName)) await collection.createIndex(keys, { ...options, name: indexName });
-    }
+/** What the server tells of an index. */
+interface ExistingIndex {
+  readonly name: string;
+  /** A build of it is under way. */
+  readonly isBuilding: boolean;
+}
+
+/**
+ * Creates what is missing, and only that: creating takes rights that reading and writing do not. Building on a large
+ * collection may take hours: `connect` gives a connection of its own that waits for as long.
+ */
+export async function createIndexes(database: Db, connect: () => Promise<Db & AsyncDisposable>): Promise<void> {
+  const missing = await missingIndexes(database);
+  if (missing.size === 0) return;
+  await using patient = await connect();
+  for (const [collection, indexes] of missing) {
+    const names = indexes.map(({ name }) => name).join(", ");
+    log.info("Building the indexes {names} of {collection}; on a large collection this takes long", {
+      names,
+      collection,
+    });
+    // One command for all of a collection: each one reads all documents. Of one that is being built it awaits the end.
+    await patient.collection(collection).createIndexes(indexes);
   }
 }
 
-async function existingIndexes(collection: Collection<Document>): Promise<Set<string>> {
+/** By the name of their collection; those too that are not ready yet. */
+async function missingIndexes(database: Db): Promise<Map<string, (IndexDescription & { name: string })[]>> {
+  const missing = new Map<string, (IndexDescription & { name: string })[]>();
+  for (const [collection, indexes] of Map.groupBy(INDEXES, ({ collection }) => collection)) {
+    const existing = await existingIndexes(database, collection);
+    const ready = new Set(existing.filter(({ isBuilding }) => !isBuilding).map(({ name }) => name));
+    const absent = indexes.map(({ keys, options = {} }) => ({
+      key: keys,
+      name: Object.entries(keys).flat().join("_"),
+      ...options,
+    })).filter(({ name }) => !ready.has(name));
+    if (absent.length > 0) missing.set(collection, absent);
+  }
+  return missing;
+}
+
+/** The driver has no option for telling those that are being built from those that are ready. */
+async function existingIndexes(database: Db, collection: string): Promise<ExistingIndex[]> {
+  const command = { listIndexes: collection, includeBuildUUIDs: true, cursor: { batchSize: INDEXES_MAX } };
   try {
-    return new Set((await collection.listIndexes().toArray()).map(({ name }) => String(name)));
+    const { cursor } = await database.command(command);
+    return (cursor.firstBatch as Document[]).map((found) => {
+      const spec = found.buildUUID === undefined ? found : found.spec;
+      return { name: String(spec.name), isBuilding: found.buildUUID !== undefined };
+    });
   } catch (error) {
-    if (error instanceof MongoError && error.code === NAMESPACE_NOT_FOUND) return new Set();
+    if (error instanceof MongoError && error.code === NAMESPACE_NOT_FOUND) return [];
     throw error;
   }
 }

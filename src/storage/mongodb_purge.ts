@@ -161,12 +161,24 @@ async function remove({ events, session }: Collections, doomed: readonly Doomed[
   return removed.reduce((sum, count) => sum + count, 0);
 }
 
-/** Slices go with their events: those of frozen minutes that were received before the border. */
+/**
+ * Slices go with their events: those of frozen minutes that were received before the border. In small steps, because a
+ * first purge meets those of years.
+ */
 async function forgetSlices(
   { slices, session }: Collections,
   { receivedBefore }: PurgeBorder,
   state: PurgeState,
 ): Promise<void> {
-  const second = new Date(Math.floor(receivedBefore / 1_000) * 1_000);
-  await slices.deleteMany({ received: { $lt: second }, start: { $lte: new Date(state.throughMinute) } }, { session });
+  const border = new Date(Math.floor(receivedBefore / 1_000) * 1_000);
+  const frozen = { start: { $lte: new Date(state.throughMinute) } };
+  for (let from = new Date(0);;) {
+    const found = await slices.find({ received: { $gte: from, $lt: border }, ...frozen }, {
+      projection: { received: 1 },
+      session,
+    }).sort({ received: 1 }).limit(MONGODB_COMMAND_DOCUMENTS).toArray();
+    if (found.length === 0) return;
+    await slices.deleteMany({ _id: { $in: found.map(({ _id }) => _id) }, ...frozen }, { session });
+    from = found.at(-1)!.received;
+  }
 }

@@ -179,6 +179,29 @@ mongoTest("of two processes that begin an epoch one is first", async (harness) =
   assertThrows(() => one.beginEpoch(epoch(4, "e"), 2), RangeError);
 });
 
+mongoTest("slices go with their events, in small steps", async (harness) => {
+  const slices = harness.database.collection<{ _id: string; received: Date }>("slices");
+  const [old, young] = [
+    events(3, (i) => ({ timestamp: NOON + i * MINUTE, receivedAt: NOON })),
+    event({
+      timestamp: NOON,
+      receivedAt: NOON + 3 * HOUR,
+    }),
+  ];
+  await store(harness.store, [...old, young]);
+  await harness.settle();
+  const [one] = await slices.find().toArray();
+  await slices.insertMany(
+    Array.from({ length: 2_500 }, (_, i) => ({
+      ...one!,
+      _id: `${TENANT}:minute:2026-01-15T11:00:${i}`,
+      received: new Date(NOON - i),
+    })),
+  );
+  assertEquals(await harness.store.purge(NOON + 2 * HOUR), 3);
+  assertEquals((await slices.find().toArray()).map(({ received }) => received), [new Date(NOON + 3 * HOUR)]);
+});
+
 mongoTest("health names the server and the database, never the password", async (harness) => {
   const { detail } = await harness.store.health();
   assertMatch(detail, /^MongoDB \d+\.\d+\.\d+, database eventhub_test_\w+ at 127\.0\.0\.1:\d+$/);

@@ -259,21 +259,3 @@ fakeTest("a server that is too old, or refuses the user, is told", async () => {
   );
   assertMatch(await refusal(closed.url), /has not the right to read and write there/);
 });
-
-fakeTest("indexes that are there are not created again", async () => {
-  const created: string[] = [];
-  const answer: Answer = (command) => {
-    if ("createIndexes" in command) {
-      created.push(...(command.indexes as { name: string }[]).map(({ name }) => `${command.createIndexes} ${name}`));
-    }
-    if (!("listIndexes" in command)) return answerAsEmpty(command);
-    const firstBatch = created.filter((name) => name.startsWith(`${command.listIndexes} `))
-      .map((name) => ({ name: name.split(" ")[1] }));
-    return { cursor: { id: 0n, ns: "event_hub.events", firstBatch } };
-  };
-  await using fake = startFakeMongo(answer);
-  await (await MongodbStore.open({ url: fake.url }))[Symbol.asyncDispose]();
-  const first = created.length;
-  await (await MongodbStore.open({ url: fake.url }))[Symbol.asyncDispose]();
-  assertEquals([first, created.length], [10, 10]);
-});
