@@ -29,7 +29,7 @@ import { Publications } from "./mongodb_publication.ts";
 import { purge, PurgeState } from "./mongodb_purge.ts";
 import { rebuildHour } from "./mongodb_rebuild.ts";
 import { Recount } from "./mongodb_recount.ts";
-import { type Clearing, Settler } from "./mongodb_settle.ts";
+import { type Clearing, Settler, type Sweep } from "./mongodb_settle.ts";
 
 /** How to open a store. */
 export interface MongodbOptions {
@@ -107,14 +107,17 @@ export class MongodbStore implements EventStore {
    * their mark: the worker that gets them from the stream clears it, because it knows that they were published.
    */
   settle(): Promise<number> {
-    return this.#connection.causally((collections) => this.#settleIn(collections));
+    return this.#connection.causally(async (collections) => (await this.#settleIn(collections)).settled);
   }
 
-  async #settleIn(collections: Collections): Promise<number> {
-    const sweep = async (ageMs: number, clearing: Clearing) =>
-      (await this.#settler.sweepIn(collections, { ageMs, clearing })).settled;
+  async #settleIn(collections: Collections): Promise<Pick<Sweep, "settled" | "damagedFrom">> {
+    const sweep = (ageMs: number, clearing: Clearing) => this.#settler.sweepIn(collections, { ageMs, clearing });
     if (!this.#isPublished) return await sweep(0, "counted");
-    return await sweep(MONGODB_SWEEP_AGE_MS, "unpublished") + await sweep(0, "left");
+    const [old, young] = [await sweep(MONGODB_SWEEP_AGE_MS, "unpublished"), await sweep(0, "left")];
+    return {
+      settled: old.settled + young.settled,
+      damagedFrom: Math.min(old.damagedFrom, young.damagedFrom),
+    };
   }
 
   verify(range: EventRange): Promise<RecountReport> {

@@ -67,11 +67,14 @@ type Doomed = Pick<
   "_id" | "timestamp" | "received_at" | "pub" | "arrival" | "pend" | "unpub" | "erased"
 >;
 
-/** What a purge works with. `settle` counts what is not counted; `now` is the server's clock, milliseconds. */
+/**
+ * What a purge works with. `settle` counts what is not counted, and answers from which minute on it could not; `now` is
+ * the server's clock, milliseconds.
+ */
 interface PurgeOptions {
   readonly border: PurgeBorder;
   readonly state: PurgeState;
-  readonly settle: () => Promise<unknown>;
+  readonly settle: () => Promise<{ readonly damagedFrom: number }>;
   readonly now: () => number;
 }
 
@@ -82,7 +85,7 @@ interface PurgeOptions {
 export async function purge(collections: Collections, { border, state, settle, now }: PurgeOptions): Promise<number> {
   const { events, session } = collections;
   let settledAt = now();
-  await settle();
+  let { damagedFrom } = await settle();
   let purged = 0;
   /** Stored while the clock was ahead: they go with the next event that is due. */
   let ahead: Doomed[] = [];
@@ -101,13 +104,16 @@ export async function purge(collections: Collections, { border, state, settle, n
     const doomed = found.slice(0, count).filter(({ pend, unpub, erased }) => !pend && (!unpub || erased));
     if (doomed.length === 0) continue;
     const through = new Date(Math.max(...doomed.map((event) => event.timestamp.getTime())));
+    // Nothing is taken from a minute that waits for a rebuild: afterwards it could not be counted.
+    if (damagedFrom <= through.getTime()) break;
     const raised = minuteOf(through.getTime()) > state.throughMinute;
     await state.raise(collections, { through, pub: doomed.at(-1)!.pub });
     // A minute that loses events cannot be counted afterwards: what came in meanwhile is counted first.
     if (raised) {
       settledAt = now();
-      await settle();
+      ({ damagedFrom } = await settle());
     }
+    if (damagedFrom <= through.getTime()) break;
     if (await isUncounted(collections, { through, settledAt })) break;
     purged += await remove(collections, doomed);
   }
