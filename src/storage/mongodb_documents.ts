@@ -37,7 +37,8 @@ export interface EventDocument {
 
 const NO_INSERTION = new ObjectId("0".repeat(24));
 const SOURCES: ReadonlySet<string> = new Set<Source>(["rest", "graphql", "grpc", "redis", "import"]);
-const AMOUNT_MAX = AMOUNT_ABSOLUTE_MAX * 10 ** AMOUNT_FRACTION_DIGITS_MAX;
+/** The largest absolute value of an amount, in units. */
+export const AMOUNT_MAX = AMOUNT_ABSOLUTE_MAX * 10 ** AMOUNT_FRACTION_DIGITS_MAX;
 /** Members that BSON would take for a type of its own, and escapes, behind which such a member could hide. */
 const NOT_PLAIN = /_bsontype|\\u/;
 
@@ -208,8 +209,23 @@ function toProperties(text: string): object | string {
 /** `undefined` for what is neither properties nor none. */
 function fromProperties(value: unknown): string | null | undefined {
   if (value === undefined) return null;
-  if (typeof value === "string") return value;
-  return typeof value === "object" && value !== null ? JSON.stringify(value) : undefined;
+  try {
+    if (typeof value !== "string") return isPlainObject(value) ? JSON.stringify(value, withoutBigInts) : undefined;
+    return isPlainObject(JSON.parse(value)) ? value : undefined;
+  } catch (error) {
+    // No JSON, or what none can be made of.
+    if (error instanceof SyntaxError || error instanceof TypeError) return undefined;
+    throw error;
+  }
+}
+
+function isPlainObject(value: unknown): boolean {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** Other programs write long integers, of which JSON knows nothing. */
+function withoutBigInts(_: string, value: unknown): unknown {
+  return typeof value === "bigint" ? Number(value) : value;
 }
 
 function timeOf(value: unknown): number | null {

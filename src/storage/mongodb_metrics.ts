@@ -7,7 +7,7 @@ import type { EventRange, Total } from "../storage.ts";
 import { HOUR_MS, hourOf, MINUTE_MS, minuteOf } from "../window.ts";
 import { type CellsDocument, readCells } from "./mongodb_cells.ts";
 import type { Collections } from "./mongodb_connection.ts";
-import { type EventDocument, fromDecimal, hourKey, minuteKey } from "./mongodb_documents.ts";
+import { AMOUNT_MAX, type EventDocument, fromDecimal, hourKey, minuteKey, toDecimal } from "./mongodb_documents.ts";
 
 type SpanName = "minute" | "hour";
 
@@ -92,21 +92,25 @@ async function countCells(
   return { count, sum };
 }
 
+/** What a recount takes, as {@link countableOf} says it, that is settled. */
+const COUNTABLE: Filter<EventDocument> = {
+  arrival: { $type: "objectId" },
+  pend: { $exists: false },
+  event_type: { $type: "string" },
+  amount: { $type: "decimal", $gte: toDecimal(BigInt(-AMOUNT_MAX)), $lte: toDecimal(BigInt(AMOUNT_MAX)) },
+};
+
 /** A part of one minute. Decimal128 adds exactly up to 34 digits, which no sum of events reaches. */
 async function countEvents(events: Collection<EventDocument>, { tenant, from, to }: EventRange): Promise<Total> {
   if (from >= to) return { count: 0, sum: 0n };
   const [total] = await events.aggregate<{ count: number | bigint; sum: unknown }>([
-    {
-      $match: {
-        tenant,
-        timestamp: { $gte: new Date(from), $lt: new Date(to) },
-        arrival: { $exists: true },
-        pend: { $exists: false },
-      },
-    },
+    { $match: { tenant, timestamp: { $gte: new Date(from), $lt: new Date(to) }, ...COUNTABLE } },
     { $group: { _id: null, count: { $sum: 1 }, sum: { $sum: "$amount" } } },
   ]).toArray();
-  return total === undefined
-    ? { count: 0, sum: 0n }
-    : { count: Number(total.count), sum: fromDecimal(total.sum) ?? 0n };
+  if (total === undefined) return { count: 0, sum: 0n };
+  const sum = fromDecimal(total.sum);
+  if (sum === null) {
+    throw new Error(`Cannot add up the events of ${tenant} from ${new Date(from).toISOString()}: an amount is damaged`);
+  }
+  return { count: Number(total.count), sum };
 }

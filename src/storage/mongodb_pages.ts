@@ -26,6 +26,8 @@ export async function listEvents(
   const conditions: Filter<EventDocument> = {
     tenant,
     timestamp: timesOf({ from, to, after, order }),
+    // What has none is of another program.
+    arrival: { $type: "objectId" },
     erased: { $exists: false },
     ...(userId !== undefined && { user_id: userId }),
     ...(eventTypes !== undefined && { event_type: { $in: [...eventTypes] } }),

@@ -1,6 +1,6 @@
 /** Deletes the oldest events; their cells stay, and nothing as old as they were is taken any more. */
 import { getLogger } from "@logtape/logtape";
-import type { Filter } from "mongodb";
+import { type Filter, ObjectId } from "mongodb";
 import { MONGODB_COMMAND_DOCUMENTS, MONGODB_PURGE_STATE_MS, PURGE_HOLD_WARNED_MS } from "../limits.ts";
 import { describeHeld, fateOf, type PurgeBorder } from "../retention.ts";
 import { MINUTE_MS, minuteOf } from "../window.ts";
@@ -95,7 +95,7 @@ export async function purge(collections: Collections, { border, state, settle, n
       { projection: { timestamp: 1, received_at: 1, pub: 1, arrival: 1, pend: 1, unpub: 1, erased: 1 }, session },
     ).sort({ pub: 1, _id: 1 }).limit(MONGODB_COMMAND_DOCUMENTS).toArray();
     after = page.at(-1) ?? null;
-    const found = [...ahead, ...byArrival(page)];
+    const found = [...ahead, ...byArrival(page.filter(isSound))];
     const { count, isEnd } = dueOf(found, border);
     end = isEnd || page.length < MONGODB_COMMAND_DOCUMENTS;
     ahead = found.slice(count);
@@ -123,6 +123,12 @@ export async function purge(collections: Collections, { border, state, settle, n
 
 /** So many are held in memory at most. */
 const AHEAD_EVENTS = 20 * MONGODB_COMMAND_DOCUMENTS;
+
+/** Whether it is an event, and not what somebody made of one by hand: that is stepped over. */
+function isSound({ _id, timestamp, received_at, arrival }: Doomed): boolean {
+  return typeof _id === "string" && timestamp instanceof Date && received_at instanceof Date &&
+    arrival instanceof ObjectId;
+}
 
 /** How many go, up to the last one that is due; and whether the purge ends with these. */
 function dueOf(found: readonly Doomed[], border: PurgeBorder): { count: number; isEnd: boolean } {

@@ -1,11 +1,12 @@
 /** What somebody changed by hand in the database harms itself and nothing else. */
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { Decimal128, type UpdateFilter } from "mongodb";
 import type { CellsDocument } from "../../src/storage/mongodb_cells.ts";
 import { hourKey, minuteKey } from "../../src/storage/mongodb_documents.ts";
 import { recordLogs } from "../logs.ts";
 import { mongoLacking } from "../services/mongo.ts";
-import { event, events, HOUR, MINUTE, NOON, store, TENANT } from "./conformance/events.ts";
-import { totalOf } from "./conformance/model.ts";
+import { event, events, HOUR, idsOf, MINUTE, NOON, store, TENANT } from "./conformance/events.ts";
+import { listAll, totalOf } from "./conformance/model.ts";
 import { type MongodbHarness, openMongodb } from "./mongodb.ts";
 
 const ALL = { tenant: TENANT, from: NOON - 24 * HOUR, to: NOON + 24 * HOUR };
@@ -76,3 +77,51 @@ mongoTest(
     assertEquals((await harness.store.verify(ALL)).differing, 0);
   },
 );
+
+mongoTest("a damaged event stops neither lists nor replay nor retention", async (harness) => {
+  const all = events(
+    9,
+    (i) => ({ timestamp: NOON + 1_000 + i, receivedAt: NOON, amount: 10_000, properties: '{"a":1}' }),
+  );
+  await store(harness.store, all);
+  const collection = harness.database.collection<{ _id: string; [member: string]: unknown }>("events");
+  const changes: UpdateFilter<{ [member: string]: unknown }>[] = [
+    { $set: { "properties.a": 5n } },
+    { $set: { properties: "no JSON" } },
+    { $set: { properties: "[1]" } },
+    { $set: { amount: 0.30000000000000004 } },
+    { $set: { amount: "much" } },
+    { $set: { timestamp: "2026-01-15T12:00:00Z" } },
+    { $unset: { arrival: "" } },
+  ];
+  for (const [i, change] of changes.entries()) await collection.updateOne({ _id: `${TENANT}:${all[i]!.id}` }, change);
+  await collection.insertOne({ _id: "foreign", tenant: TENANT, timestamp: new Date(NOON + 1_005) });
+  await harness.settle();
+  const [mended, , , , , , , ...sound] = all;
+  const shown = [{ ...mended!, properties: '{"a":5}' }, ...sound];
+  for (const order of ["asc", "desc"] as const) {
+    const listed = await listAll(harness.store, { tenant: TENANT }, { limit: 1, order });
+    assertEquals(idsOf(listed).toSorted(), idsOf(shown).toSorted());
+  }
+  assertEquals((await harness.store.get(TENANT, mended!.id))!.properties, '{"a":5}');
+  const { entries } = await harness.store.publications.published({ after: { pub: 0, key: "" }, limit: 100 });
+  assertEquals(idsOf(entries.map(({ event }) => event)).toSorted(), idsOf(shown).toSorted());
+  // Those with other properties, or without an arrival, were counted all the same: by type and amount.
+  const counted = await harness.store.count({ tenant: TENANT, from: NOON + 1, to: NOON + MINUTE - 1 });
+  assertEquals(counted, { count: 5, sum: 50_000n });
+  assert(await harness.store.purge(NOON + HOUR) >= sound.length);
+});
+
+mongoTest("an amount that cannot be added up is told, and not counted as nothing", async (harness) => {
+  const one = event({ timestamp: NOON + 1_000, receivedAt: NOON });
+  await store(harness.store, [one]);
+  await harness.settle();
+  const tooPrecise = { $set: { amount: Decimal128.fromString("0.00001") } };
+  await harness.database.collection<{ _id: string }>("events").updateOne({ _id: `${TENANT}:${one.id}` }, tooPrecise);
+  const range = { tenant: TENANT, from: NOON + 1, to: NOON + MINUTE - 1 };
+  await assertRejects(
+    () => harness.store.count(range),
+    Error,
+    "Cannot add up the events of default from 2026-01-15T12:00",
+  );
+});
