@@ -38,6 +38,11 @@ export const MONGODB_REPLY_DOCUMENTS = 1_000;
 /** How often a cell that others keep changing is counted anew by a rebuild before it is left to them. */
 export const MONGODB_REBUILD_TRIES = 10;
 
+/** Of an error of the server no more is logged: it may repeat what it was asked. */
+export const LOGGED_ERROR_CHARACTERS_MAX = 500;
+/** How often one kind of trouble with the server is logged, while every request meets it. */
+export const MONGODB_PROBLEM_LOG_MS = 60 * SECOND_MS;
+
 // Redis
 /** How long `/readyz` waits for an answer of Redis: well below the time-outs of those who ask, as it decides nothing. */
 export const STREAM_HEALTH_MS = SECOND_MS;

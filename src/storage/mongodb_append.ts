@@ -11,7 +11,7 @@ import type { AppendStatus } from "../storage.ts";
 import { Arrivals } from "./mongodb_arrivals.ts";
 import { chunksOf, eachOf } from "./mongodb_batches.ts";
 import type { Collections, MongoConnection } from "./mongodb_connection.ts";
-import { DUPLICATE_KEY, writeErrorsOf } from "./mongodb_errors.ts";
+import { DUPLICATE_KEY, loggable, writeErrorsOf } from "./mongodb_errors.ts";
 import { anonymous, type EventDocument, eventKey, fromDocument, toDocument } from "./mongodb_documents.ts";
 import type { PurgeState } from "./mongodb_purge.ts";
 import { EventTypes } from "./mongodb_types.ts";
@@ -70,7 +70,7 @@ export class Appender {
       await this.#connection.run((collections) => this.#decide(collections, items));
     } catch (error) {
       // The database is closed or does not answer: what is not decided is not known to be stored.
-      log.warn("Events are not known to be stored: {error}", { error });
+      log.warn("Events are not known to be stored: {error}", { error: loggable(error) });
     }
     return items.map(({ status }) => status ?? "unavailable");
   }
@@ -201,7 +201,8 @@ async function insert(
     const failed = writeErrorsOf(error);
     const insertions: Insertion[] = documents.map(() => failed === null ? "unknown" : "stored");
     for (const { index, code } of failed ?? []) insertions[index] = code === DUPLICATE_KEY ? "exists" : "unknown";
-    if (insertions.includes("unknown")) log.warn("Events are not known to be stored: {error}", { error });
+    const count = insertions.filter((insertion) => insertion === "unknown").length;
+    if (count > 0) log.warn("{count} events are not known to be stored: {error}", { count, error: loggable(error) });
     return insertions;
   }
 }

@@ -17,12 +17,13 @@ import {
   MONGODB_CLOCK_ANSWER_MS,
   MONGODB_CLOCK_MS,
   MONGODB_CONNECTIONS_MAX,
+  MONGODB_PROBLEM_LOG_MS,
   MONGODB_SELECTION_TIMEOUT_MS,
   MONGODB_SOCKET_TIMEOUT_MS,
 } from "../limits.ts";
 import type { CellsDocument, SliceDocument } from "./mongodb_cells.ts";
 import type { EventDocument } from "./mongodb_documents.ts";
-import { explain, redact } from "./mongodb_errors.ts";
+import { DatabaseProblem, explain, loggable, redact } from "./mongodb_errors.ts";
 import { createIndexes } from "./mongodb_indexes.ts";
 
 const log = getLogger(["eventhub", "mongodb"]);
@@ -101,6 +102,8 @@ export class MongoConnection implements AsyncDisposable {
   #measuredAt = -Infinity;
   #isClockless = false;
   #hasSessions = false;
+  /** When each kind of trouble was logged. */
+  readonly #toldAt = new Map<number | string, number>();
   #running = 0;
   #idle = Promise.withResolvers<void>();
   #closing: Promise<void> | null = null;
@@ -143,7 +146,9 @@ export class MongoConnection implements AsyncDisposable {
       return connection;
     } catch (cause) {
       await client?.close();
-      throw new Error(`Cannot open ${redact(url)} (EVENTHUB_STORE_URL): ${explain(cause, url)}`, { cause });
+      throw new Error(`Cannot open ${redact(url)} (EVENTHUB_STORE_URL): ${explain(cause, url)}`, {
+        cause: loggable(cause),
+      });
     }
   }
 
@@ -192,7 +197,7 @@ export class MongoConnection implements AsyncDisposable {
       return await work(this.collections);
     } catch (cause) {
       if (!(cause instanceof MongoError)) throw cause;
-      throw new HubError("unavailable", "The database does not answer", { cause });
+      throw this.#unavailable(new DatabaseProblem(cause));
     } finally {
       this.#running--;
       if (this.#running === 0) this.#idle.resolve();
@@ -210,6 +215,16 @@ export class MongoConnection implements AsyncDisposable {
         ? this.#client.withSession({ causalConsistency: true }, (session) => work({ ...collections, session }))
         : work(collections)
     );
+  }
+
+  /** Clients are told little; what it is, the log tells once in a while. */
+  #unavailable(problem: DatabaseProblem): HubError {
+    const now = performance.now();
+    if (now - (this.#toldAt.get(problem.code) ?? -Infinity) >= MONGODB_PROBLEM_LOG_MS) {
+      this.#toldAt.set(problem.code, now);
+      log.warn("The database does not do what it is asked: {problem}", { problem: problem.message });
+    }
+    return new HubError("unavailable", "The database does not answer", { cause: problem });
   }
 
   /** Asks for the clock anew from time to time: either of the two may be set, or drift. */
