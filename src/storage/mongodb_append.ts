@@ -11,7 +11,7 @@ import type { AppendStatus } from "../storage.ts";
 import { Arrivals } from "./mongodb_arrivals.ts";
 import { chunksOf, eachOf } from "./mongodb_batches.ts";
 import type { Collections, MongoConnection } from "./mongodb_connection.ts";
-import { DUPLICATE_KEY, loggable, writeErrorsOf } from "./mongodb_errors.ts";
+import { isDuplicateKey, loggable, writeErrorsOf } from "./mongodb_errors.ts";
 import { anonymous, type EventDocument, eventKey, fromDocument, toDocument } from "./mongodb_documents.ts";
 import type { PurgeState } from "./mongodb_purge.ts";
 import { EventTypes } from "./mongodb_types.ts";
@@ -151,7 +151,14 @@ export class Appender {
       // Refused as duplicates and not to be seen: not yet on a majority, or just purged. They are tried again.
       open = there.filter(({ status }) => status === null);
       if (open.length === 0) return;
-      if (performance.now() + delayMs > deadline) return;
+      if (performance.now() + delayMs > deadline) {
+        log.warn("{count} events are refused as duplicates for {ms} ms and cannot be found, {key} for one", {
+          count: open.length,
+          ms: MONGODB_DUPLICATE_RETRY_MS,
+          key: open[0]!.key,
+        });
+        return;
+      }
       await new Promise((resolve) => setTimeout(resolve, delayMs));
       delayMs = Math.min(2 * delayMs, RETRY_DELAY_MAX);
     }
@@ -200,7 +207,7 @@ async function insert(
   } catch (error) {
     const failed = writeErrorsOf(error);
     const insertions: Insertion[] = documents.map(() => failed === null ? "unknown" : "stored");
-    for (const { index, code } of failed ?? []) insertions[index] = code === DUPLICATE_KEY ? "exists" : "unknown";
+    for (const failure of failed ?? []) insertions[failure.index] = isDuplicateKey(failure) ? "exists" : "unknown";
     const count = insertions.filter((insertion) => insertion === "unknown").length;
     if (count > 0) log.warn("{count} events are not known to be stored: {error}", { count, error: loggable(error) });
     return insertions;

@@ -7,7 +7,7 @@ import { Binary, type ClientSession, type Collection, Decimal128, ObjectId } fro
 import type { Amount } from "../amount.ts";
 import { Histogram } from "../histogram.ts";
 import { type Cell, emptyCell, foldAmount, mergeCell } from "../rollup.ts";
-import { DUPLICATE_KEY, writeErrorsOf } from "./mongodb_errors.ts";
+import { isDuplicateKey, writeErrorsOf } from "./mongodb_errors.ts";
 import { bytesOf, fromDecimal, toAmount, toDecimal } from "./mongodb_documents.ts";
 
 const log = getLogger(["eventhub", "mongodb"]);
@@ -221,7 +221,7 @@ async function write<Document extends CellsDocument>(
     return [];
   } catch (error) {
     const failed = writeErrorsOf(error);
-    if (failed === null || failed.some(({ code }) => code !== DUPLICATE_KEY)) throw error;
+    if (failed === null || !failed.every(isDuplicateKey)) throw error;
     return failed.map(({ index }) => index);
   }
 }

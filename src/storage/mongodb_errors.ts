@@ -9,8 +9,9 @@ import {
 } from "mongodb";
 import { LOGGED_ERROR_CHARACTERS_MAX } from "../limits.ts";
 
-/** MongoDB's code of an error of a duplicate key. */
-export const DUPLICATE_KEY = 11_000;
+/** MongoDB's code of an error of a duplicate key, and the index of `_id`. */
+const DUPLICATE_KEY = 11_000;
+const ID_INDEX = "_id_";
 const AUTHENTICATION_FAILED = 18;
 const UNAUTHORIZED = 13;
 /** What a URL has between `//` and `@`. */
@@ -78,9 +79,21 @@ export function writeErrorsOf(error: unknown): readonly WriteError[] | null {
   return errors.length > 0 && errors.length === error.result.getWriteErrors().length ? errors : null;
 }
 
-/** Whether an error says that a document of that key is there. */
-export function isDuplicateKey(error: unknown): boolean {
-  return error instanceof MongoServerError && error.code === DUPLICATE_KEY;
+/** What an error of a duplicate key says of the index that refused it. */
+const REFUSING_INDEX = /index: (\S+)/;
+
+/**
+ * Whether an error says that a document of that `_id` is there. One of a unique index of another program says nothing of
+ * ours.
+ */
+export function isDuplicateKey({ code, errmsg = "" }: Pick<WriteError, "code" | "errmsg">): boolean {
+  return code === DUPLICATE_KEY && (REFUSING_INDEX.exec(errmsg)?.[1] ?? ID_INDEX) === ID_INDEX;
+}
+
+/** The same of an error of a single insert. */
+export function isRefusedAsDuplicate(error: unknown): boolean {
+  return error instanceof MongoServerError &&
+    isDuplicateKey({ code: Number(error.code), errmsg: error.message });
 }
 
 /** What an error of the server says of the document that it refused: the value of a key may be a user. */

@@ -1,6 +1,7 @@
 /** The indexes of the database: no more than the questions ask for, since each one costs every insert. */
 import { getLogger } from "@logtape/logtape";
 import { type CreateIndexesOptions, type Db, type Document, type IndexDescription, MongoError } from "mongodb";
+import type { EventDocument } from "./mongodb_documents.ts";
 
 const log = getLogger(["eventhub", "mongodb"]);
 
@@ -48,11 +49,32 @@ const INDEXES: readonly Index[] = [
 
 const NAMESPACE_NOT_FOUND = 26;
 
+/** What events have: an index on anything else that leaves out documents without it leaves out all events. */
+const EVENT_FIELDS: ReadonlySet<string> = new Set<keyof EventDocument>([
+  "_id",
+  "tenant",
+  "user_id",
+  "event_type",
+  "amount",
+  "timestamp",
+  "timestamp_given",
+  "received_at",
+  "source",
+  "properties",
+  "slice",
+  "pub",
+  "arrival",
+  "pend",
+  "unpub",
+  "erased",
+]);
+
 /** What the server tells of an index. */
 interface ExistingIndex {
   readonly name: string;
   /** A build of it is under way. */
   readonly isBuilding: boolean;
+  readonly spec: Document;
 }
 
 /**
@@ -79,6 +101,7 @@ async function missingIndexes(database: Db): Promise<Map<string, (IndexDescripti
   const missing = new Map<string, (IndexDescription & { name: string })[]>();
   for (const [collection, indexes] of Map.groupBy(INDEXES, ({ collection }) => collection)) {
     const existing = await existingIndexes(database, collection);
+    if (collection === "events") refuseForeign(existing);
     const ready = new Set(existing.filter(({ isBuilding }) => !isBuilding).map(({ name }) => name));
     const absent = indexes.map(({ keys, options = {} }) => ({
       key: keys,
@@ -90,6 +113,23 @@ async function missingIndexes(database: Db): Promise<Map<string, (IndexDescripti
   return missing;
 }
 
+/**
+ * A unique index of another program would refuse events that are none of its business, each of them with an answer that
+ * does not say so. One that holds chosen documents alone is none of ours as long as they are not ours.
+ */
+function refuseForeign(existing: readonly ExistingIndex[]): void {
+  const foreign = existing.filter(({ spec }) =>
+    spec.unique === true && !("_id" in (spec.key ?? {})) && spec.partialFilterExpression === undefined &&
+    !(spec.sparse === true && Object.keys(spec.key ?? {}).every((field) => !EVENT_FIELDS.has(field.split(".")[0]!)))
+  );
+  if (foreign.length === 0) return;
+  const names = foreign.map(({ name }) => name).join(", ");
+  throw new Error(
+    `the collection events has a unique index of another program, ${names}, that would refuse events: drop it ` +
+      `(db.events.dropIndex("${foreign[0]!.name}")) or use another database`,
+  );
+}
+
 /** The driver has no option for telling those that are being built from those that are ready. */
 async function existingIndexes(database: Db, collection: string): Promise<ExistingIndex[]> {
   const command = { listIndexes: collection, includeBuildUUIDs: true, cursor: { batchSize: INDEXES_MAX } };
@@ -97,7 +137,7 @@ async function existingIndexes(database: Db, collection: string): Promise<Existi
     const { cursor } = await database.command(command);
     return (cursor.firstBatch as Document[]).map((found) => {
       const spec = found.buildUUID === undefined ? found : found.spec;
-      return { name: String(spec.name), isBuilding: found.buildUUID !== undefined };
+      return { name: String(spec.name), isBuilding: found.buildUUID !== undefined, spec };
     });
   } catch (error) {
     if (error instanceof MongoError && error.code === NAMESPACE_NOT_FOUND) return [];

@@ -12,7 +12,7 @@ import type {
 import type { Appender } from "./mongodb_append.ts";
 import { chunksOf, eachOf } from "./mongodb_batches.ts";
 import type { EpochDocument, MongoConnection } from "./mongodb_connection.ts";
-import { isDuplicateKey } from "./mongodb_errors.ts";
+import { isRefusedAsDuplicate } from "./mongodb_errors.ts";
 import { type EventDocument, fromDocument, insertionOf } from "./mongodb_documents.ts";
 import { eventsBehind } from "./mongodb_pages.ts";
 
@@ -123,7 +123,7 @@ async function insertEpoch(epochs: Collection<EpochDocument>, epoch: Epoch): Pro
     await epochs.insertOne({ _id: number, started_at: new Date(startedAt), run_id: runId, marker });
     return true;
   } catch (error) {
-    if (isDuplicateKey(error)) return false;
+    if (isRefusedAsDuplicate(error)) return false;
     throw error;
   }
 }

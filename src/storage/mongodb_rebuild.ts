@@ -16,7 +16,7 @@ import {
   type SliceDocument,
 } from "./mongodb_cells.ts";
 import type { Collections } from "./mongodb_connection.ts";
-import { isDuplicateKey } from "./mongodb_errors.ts";
+import { isRefusedAsDuplicate } from "./mongodb_errors.ts";
 import { countableOf, type EventDocument, hourKey, minuteKey } from "./mongodb_documents.ts";
 import { eventsOf, type HourRecount } from "./mongodb_recount.ts";
 import { minutesOf, replacementOf, type Span } from "./mongodb_settle.ts";
@@ -148,7 +148,7 @@ async function insert<Document extends CellsDocument>(
     await collection.insertOne(document as unknown as OptionalUnlessRequiredId<Document>, { session });
     return true;
   } catch (error) {
-    if (isDuplicateKey(error)) return false;
+    if (isRefusedAsDuplicate(error)) return false;
     throw error;
   }
 }

@@ -1,10 +1,10 @@
 /** Indexes at the start: what is missing is built, however long it takes, and what is there is left alone. */
-import { assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { MongodbStore } from "../../src/storage/mongodb.ts";
 import { recordLogs } from "../logs.ts";
 import { answerAsEmpty, type Command, type FakeMongo, startFakeMongo } from "../services/fake_mongo.ts";
 import { event } from "./conformance/events.ts";
-import { fakeTest } from "./mongodb_fake.ts";
+import { fakeTest, openOn } from "./mongodb_fake.ts";
 
 /** A server that keeps the names of indexes, by collection. `isBuilding`: those that are created are not ready yet. */
 function startIndexed(there: Map<string, Command[]>, { isBuilding = false } = {}): FakeMongo {
@@ -76,4 +76,28 @@ fakeTest("a build may take longer than an answer to anything else, and is told",
   const [told] = logs.lines.filter((line) => line.startsWith("Building"));
   assertMatch(told!, /^Building the indexes slice_1, .* of events; on a large collection this takes long$/);
   assertEquals(await store.append([event()]), ["unavailable"], "whoever does not build is given up");
+});
+
+fakeTest("a unique index of another program is refused by its name", async () => {
+  const openWith = async (index: Command) => {
+    await using fake = startIndexed(new Map([["events", [{ name: "_id_", key: { _id: 1 } }, index]]]));
+    await (await MongodbStore.open({ url: fake.url }))[Symbol.asyncDispose]();
+  };
+  const { message } = await assertRejects(() => openWith({ name: "event_id_1", key: { event_id: 1 }, unique: true }));
+  assertMatch(message, /unique index of another program, event_id_1, .*db\.events\.dropIndex\("event_id_1"\)/);
+  await assertRejects(() => openWith({ name: "u", key: { user_id: 1, x: 1 }, unique: true, sparse: true }));
+  // These leave all events alone.
+  await openWith({ name: "sparse", key: { event_id: 1 }, unique: true, sparse: true });
+  await openWith({ name: "partial", key: { a: 1 }, unique: true, partialFilterExpression: { a: { $exists: true } } });
+  await openWith({ name: "with_id", key: { tenant: 1, _id: 1 }, unique: true });
+});
+
+fakeTest("an event that a foreign unique index refuses is not known to be stored, which is told at once", async () => {
+  const errmsg = "E11000 duplicate key error collection: shop.events index: event_id_1 dup key: { event_id: null }";
+  await using open = await openOn(() => ({ n: 0, writeErrors: [{ index: 0, code: 11_000, errmsg }] }));
+  await using logs = await recordLogs();
+  const startedAt = performance.now();
+  assertEquals(await open.store.append([event()]), ["unavailable"]);
+  assert(performance.now() - startedAt < 4_000, "it was tried again although it can never be stored");
+  assertEquals(logs.lines.filter((line) => line.includes("index: event_id_1")).length, 1, logs.lines.join("\n"));
 });
