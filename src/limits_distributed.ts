@@ -13,6 +13,19 @@ export const MONGODB_INSERT_BYTES = 8 * MEBIBYTE;
 export const MONGODB_COMMANDS_IN_FLIGHT_MAX = 4;
 /** Connections of a process; who finds none free waits. */
 export const MONGODB_CONNECTIONS_MAX = 24;
+/** How long somebody waits for a connection. */
+export const MONGODB_CONNECTION_WAIT_MS = 10 * SECOND_MS;
+/** Questions of clients that are asked at once: the other connections are left to storing, counting and health. */
+export const MONGODB_READS_MAX = 12;
+/** Questions that wait for their turn: each holds its request in memory. */
+export const MONGODB_READS_WAITING_MAX = 1_000;
+/** How long a question waits: longer, and whoever asked is gone. */
+export const MONGODB_READ_WAIT_MS = 10 * SECOND_MS;
+/** How long the server works on a question of a client before it gives it up. */
+export const MONGODB_READ_MS = 10 * SECOND_MS;
+/** Entries of an index that are looked through for a first time, and in all, for one page of a list. */
+export const MONGODB_LOOK_DOCUMENTS = 1_000;
+export const MONGODB_LOOK_DOCUMENTS_MAX = 20_000;
 /** Without a word for so long a connection is dead, and what was asked over it is not known to have happened. */
 export const MONGODB_SOCKET_TIMEOUT_MS = 30 * SECOND_MS;
 /** How long an operation looks for a server that can be written to; then it is answered "retry". */

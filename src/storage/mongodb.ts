@@ -87,19 +87,19 @@ export class MongodbStore implements EventStore {
   }
 
   get(tenant: string, id: string): Promise<Event | null> {
-    return this.#connection.run(({ events }) => getEvent(events, tenant, id));
+    return this.#connection.read(({ events }) => getEvent(events, tenant, id));
   }
 
   list(filter: EventFilter, page: PageRequest): Promise<EventPage> {
-    return this.#connection.run(({ events }) => listEvents(events, filter, page));
+    return this.#connection.read(({ events }) => listEvents(events, filter, page));
   }
 
   aggregate(query: AggregateQuery): Promise<readonly AggregateRow[]> {
-    return this.#connection.run((collections) => aggregate(collections, query));
+    return this.#connection.read((collections) => aggregate(collections, query));
   }
 
   count(range: EventRange): Promise<Total> {
-    return this.#connection.run((collections) => count(collections, range));
+    return this.#connection.read((collections) => count(collections, range));
   }
 
   /**

@@ -16,6 +16,7 @@ import { HubError } from "../errors.ts";
 import {
   MONGODB_CLOCK_ANSWER_MS,
   MONGODB_CLOCK_MS,
+  MONGODB_CONNECTION_WAIT_MS,
   MONGODB_CONNECTIONS_MAX,
   MONGODB_PROBLEM_LOG_MS,
   MONGODB_SELECTION_TIMEOUT_MS,
@@ -24,6 +25,7 @@ import {
 import type { CellsDocument, SliceDocument } from "./mongodb_cells.ts";
 import type { EventDocument } from "./mongodb_documents.ts";
 import { DatabaseProblem, explain, loggable, redact } from "./mongodb_errors.ts";
+import { Gate } from "./mongodb_gate.ts";
 import { createIndexes } from "./mongodb_indexes.ts";
 
 const log = getLogger(["eventhub", "mongodb"]);
@@ -96,6 +98,7 @@ export class MongoConnection implements AsyncDisposable {
   readonly #client: MongoClient;
   readonly #database: Db;
   readonly #clock: () => number;
+  readonly #reads = new Gate();
   /** `null` = not known yet. */
   #offsetMs: number | null = null;
   /** When the server's clock was last asked for, by this process's. */
@@ -204,6 +207,11 @@ export class MongoConnection implements AsyncDisposable {
     }
   }
 
+  /** As {@link run}, for a question of a client: of these a few run at once, and too many are `overloaded`. */
+  read<T>(work: (collections: Collections) => Promise<T>): Promise<T> {
+    return this.#reads.pass(() => this.run(work));
+  }
+
   /**
    * As {@link run}, in a causally consistent session: each command sees at least what those before it saw or wrote, also
    * when another server has become primary in between, which for a moment may know less. A server without sessions
@@ -224,7 +232,9 @@ export class MongoConnection implements AsyncDisposable {
       this.#toldAt.set(problem.code, now);
       log.warn("The database does not do what it is asked: {problem}", { problem: problem.message });
     }
-    return new HubError("unavailable", "The database does not answer", { cause: problem });
+    return problem.code === MAX_TIME_EXPIRED
+      ? new HubError("overloaded", "The database takes too long to answer this question", { cause: problem })
+      : new HubError("unavailable", "The database does not answer", { cause: problem });
   }
 
   /** Asks for the clock anew from time to time: either of the two may be set, or drift. */
@@ -286,6 +296,7 @@ function createClient(url: string, { socketTimeoutMS }: { socketTimeoutMS: numbe
       serverSelectionTimeoutMS: MONGODB_SELECTION_TIMEOUT_MS,
       connectTimeoutMS: MONGODB_SELECTION_TIMEOUT_MS,
       maxPoolSize: MONGODB_CONNECTIONS_MAX,
+      waitQueueTimeoutMS: MONGODB_CONNECTION_WAIT_MS,
     }),
   });
 }
@@ -325,3 +336,4 @@ async function greet(database: Db): Promise<{ time: number | null; hasSessions: 
 }
 
 const COMMAND_NOT_FOUND = 59;
+const MAX_TIME_EXPIRED = 50;

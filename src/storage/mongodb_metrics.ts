@@ -1,7 +1,7 @@
 /** Windows and exact counts, from the cells and, where a minute is cut, from the events. */
 import type { Collection, Filter } from "mongodb";
 import { HubError } from "../errors.ts";
-import { AGGREGATE_CELLS_MAX, MONGODB_REPLY_DOCUMENTS } from "../limits.ts";
+import { AGGREGATE_CELLS_MAX, MONGODB_READ_MS, MONGODB_REPLY_DOCUMENTS } from "../limits.ts";
 import { type AggregateQuery, type AggregateRow, spansOf, Summary } from "../rollup.ts";
 import type { EventRange, Total } from "../storage.ts";
 import { HOUR_MS, hourOf, MINUTE_MS, minuteOf } from "../window.ts";
@@ -24,7 +24,7 @@ export async function aggregate(
   const projection = percentiles ? {} : { "cells.histogram": 0 };
   let cells = 0;
   for (const { span, start: from, end: to } of spansOf(query)) {
-    const found = rollups.find(spansIn(span, { tenant, from, to }), { projection })
+    const found = rollups.find(spansIn(span, { tenant, from, to }), { projection, maxTimeMS: MONGODB_READ_MS })
       .sort({ _id: 1 }).batchSize(MONGODB_REPLY_DOCUMENTS);
     for await (const document of found) {
       const { byType } = readCells(document);
@@ -81,7 +81,10 @@ async function countCells(
 ): Promise<Total> {
   let [count, sum] = [0, 0n];
   if (from >= to) return { count, sum };
-  const found = rollups.find(spansIn(span, { tenant, from, to }), { projection: { "cells.histogram": 0 } })
+  const found = rollups.find(spansIn(span, { tenant, from, to }), {
+    projection: { "cells.histogram": 0 },
+    maxTimeMS: MONGODB_READ_MS,
+  })
     .batchSize(MONGODB_REPLY_DOCUMENTS);
   for await (const document of found) {
     for (const cell of readCells(document).byType.values()) {
@@ -106,7 +109,7 @@ async function countEvents(events: Collection<EventDocument>, { tenant, from, to
   const [total] = await events.aggregate<{ count: number | bigint; sum: unknown }>([
     { $match: { tenant, timestamp: { $gte: new Date(from), $lt: new Date(to) }, ...COUNTABLE } },
     { $group: { _id: null, count: { $sum: 1 }, sum: { $sum: "$amount" } } },
-  ]).toArray();
+  ], { maxTimeMS: MONGODB_READ_MS }).toArray();
   if (total === undefined) return { count: 0, sum: 0n };
   const sum = fromDecimal(total.sum);
   if (sum === null) {

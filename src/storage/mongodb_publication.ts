@@ -1,6 +1,6 @@
 /** What a stream asks of the store: the order of publication, what may be missing in it, and the epochs of the stream. */
 import { type Collection, type Filter } from "mongodb";
-import { MONGODB_COMMAND_DOCUMENTS, MONGODB_REPLY_DOCUMENTS } from "../limits.ts";
+import { MONGODB_COMMAND_DOCUMENTS, MONGODB_READ_MS, MONGODB_REPLY_DOCUMENTS } from "../limits.ts";
 import type {
   Epoch,
   Insertion,
@@ -37,8 +37,11 @@ export class Publications implements PublicationSource {
   published(
     { after, until, limit, tenant }: { after: PublicationPlace; until?: number; limit: number; tenant?: string },
   ): Promise<PublicationPage> {
-    return this.#connection.run(async ({ events }) => {
-      const found = await events.find(eventsBehind(after, until)).sort({ pub: 1, _id: 1 })
+    return this.#connection.read(async ({ events }) => {
+      const found = await events.find(eventsBehind(after, until), { maxTimeMS: MONGODB_READ_MS }).sort({
+        pub: 1,
+        _id: 1,
+      })
         .limit(limit).batchSize(MONGODB_REPLY_DOCUMENTS).toArray();
       const last = found.at(-1);
       return {

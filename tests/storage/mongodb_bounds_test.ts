@@ -1,9 +1,18 @@
 /** What a client can ask for costs MongoDB a bounded number of commands, however hostile it is. */
 import { assert, assertEquals } from "@std/assert";
+import type { Event } from "../../src/event.ts";
+import type { EventPage, PagePosition } from "../../src/storage.ts";
 import { MongodbStore } from "../../src/storage/mongodb.ts";
+import type { EventDocument } from "../../src/storage/mongodb_documents.ts";
+import { listEvents } from "../../src/storage/mongodb_pages.ts";
 import { type Answer, answerAsEmpty, startFakeMongo } from "../services/fake_mongo.ts";
-import { event, events, NOON, tally } from "./conformance/events.ts";
+import { event, events, HOUR, idsOf, NOON, store, tally, TENANT } from "./conformance/events.ts";
+import { query } from "./conformance/model.ts";
+import { mongoLacking } from "../services/mongo.ts";
+import { openMongodb } from "./mongodb.ts";
 import { fakeTest, openOn } from "./mongodb_fake.ts";
+
+const lacking = mongoLacking();
 
 /** An empty database of a tenant that has all the types it may have, `type-0` to `type-199`. */
 const answerWithAllTypes: Answer = (command) => {
@@ -14,20 +23,20 @@ const answerWithAllTypes: Answer = (command) => {
 
 fakeTest("equal ids that are refused are decided at once", async () => {
   await using fake = startFakeMongo(answerWithAllTypes);
-  await using store = await MongodbStore.open({ url: fake.url });
+  await using driver = await MongodbStore.open({ url: fake.url });
   const begun = fake.commands.length;
   const refused = events(10_000, () => ({ id: "same", eventType: "new" }));
-  assertEquals(tally(await store.append(refused)), { too_many_event_types: 10_000 });
+  assertEquals(tally(await driver.append(refused)), { too_many_event_types: 10_000 });
   assert(fake.commands.length - begun < 10, `${fake.commands.length - begun} commands`);
 });
 
 fakeTest("of equal ids the first that may be stored is the first copy", async () => {
   await using fake = startFakeMongo(answerWithAllTypes);
-  await using store = await MongodbStore.open({ url: fake.url });
+  await using driver = await MongodbStore.open({ url: fake.url });
   const copies = ["new", "type-1", "other", "type-1", "type-2"].map((eventType) =>
     event({ id: "same", eventType, timestamp: NOON, receivedAt: NOON })
   );
-  assertEquals(await store.append(copies), [
+  assertEquals(await driver.append(copies), [
     "too_many_event_types",
     "stored",
     "conflict",
@@ -45,4 +54,87 @@ fakeTest("equal ids that are refused as duplicates and not to be seen are given 
   const startedAt = performance.now();
   assertEquals(tally(await open.store.append(events(50, () => ({ id: "same" })))), { unavailable: 50 });
   assert(performance.now() - startedAt < 15_000, "each copy was tried for as long as the first");
+});
+
+fakeTest("slow lists neither hold up what is stored nor wait without bound", async () => {
+  const answers = Promise.withResolvers<void>();
+  let asked = 0;
+  await using fake = startFakeMongo(async (command) => {
+    if (command.find === "events" && "timestamp" in (command.filter as object)) {
+      asked++;
+      await answers.promise;
+    }
+    return answerAsEmpty(command);
+  });
+  await using driver = await MongodbStore.open({ url: fake.url });
+  const lists = Array.from(
+    { length: 1_100 },
+    () =>
+      driver.list({ tenant: "default" }, { limit: 1, order: "asc" }).then(() => "answered", ({ code }) => String(code)),
+  );
+  assertEquals(await driver.append([event()]), ["stored"]);
+  assert((await driver.health()).ok);
+  assert(asked <= 12, `${asked} lists are asked at once`);
+  answers.resolve();
+  const outcomes = await Promise.all(lists);
+  assertEquals(outcomes.filter((outcome) => outcome === "overloaded").length, 1_100 - 1_000 - 12);
+  assertEquals(outcomes.filter((outcome) => outcome === "answered").length, 1_012);
+});
+
+fakeTest("a question of a client is given up by the server after a time", async () => {
+  await using fake = startFakeMongo((command) =>
+    command.maxTimeMS === undefined
+      ? answerAsEmpty(command)
+      : { ok: 0, code: 50, codeName: "MaxTimeMSExpired", errmsg: "operation exceeded time limit" }
+  );
+  await using driver = await MongodbStore.open({ url: fake.url });
+  const range = { tenant: "default", from: NOON, to: NOON + HOUR + 1 };
+  const questions = [
+    driver.get("default", "x"),
+    driver.list({ tenant: "default" }, { limit: 1, order: "asc" }),
+    driver.list({ tenant: "default", eventTypes: ["rare"] }, { limit: 1, order: "asc" }),
+    driver.count(range),
+    driver.aggregate(query(range)),
+    driver.publications.published({ after: { pub: 0, key: "" }, limit: 1 }),
+  ];
+  for (const question of await Promise.allSettled(questions)) {
+    assertEquals(question.status === "rejected" && question.reason.code, "overloaded");
+  }
+});
+
+Deno.test({
+  name: `mongodb: a page of rare events is a bounded look at the others${lacking && ` (${lacking})`}`,
+  ignore: lacking !== "",
+  fn: async () => {
+    await using harness = await openMongodb();
+    const all = events(400, (i) => ({
+      timestamp: NOON + Math.floor(i / 10),
+      eventType: i % 150 === 149 ? "rare" : "usual",
+      userId: i < 200 ? "ann" : "bob",
+    }));
+    await store(harness.store, all);
+    const collection = harness.database.collection<EventDocument>("events");
+    for (const order of ["asc", "desc"] as const) {
+      for (
+        const filter of [{ eventTypes: ["rare"] }, { eventTypes: ["rare"], userId: "ann" }, { eventTypes: ["none"] }]
+      ) {
+        const found: Event[] = [];
+        let pages = 0;
+        for (let after: PagePosition | null | undefined; after !== null; pages++) {
+          const request = { limit: 2, order, ...(after && { after }) };
+          const page: EventPage = await listEvents(collection, { tenant: TENANT, ...filter }, request, { lookMax: 30 });
+          found.push(...page.events);
+          after = page.next;
+        }
+        const wanted = all.filter(({ eventType, userId }) =>
+          filter.eventTypes.includes(eventType) && (filter.userId ?? userId) === userId
+        );
+        assertEquals(idsOf(found), idsOf(order === "asc" ? wanted : wanted.toReversed()));
+        assert(pages > 5, `${pages} pages`);
+      }
+    }
+    // Through the store a few hundred are looked at for one page.
+    const page = await harness.store.list({ tenant: TENANT, eventTypes: ["rare"] }, { limit: 1, order: "asc" });
+    assertEquals([page.events.length, page.next !== null], [1, true]);
+  },
 });
