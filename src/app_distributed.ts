@@ -26,12 +26,18 @@ export async function openDistributed(
   const stream = opening.use(await RedisStream.open({ url, prefix, entriesMax, source: store.publications }));
   opening.defer(() => flush(stream));
   const source = sourceOf(store);
+  const sweep = new SweepWorker({ url, prefix, source, entriesMax });
   return {
     store,
     stream,
+    settle: () => {
+      // Every process has a tick; the sweep has a lease, so that they do not all count the same.
+      sweep.wake();
+      return Promise.resolve(0);
+    },
     workers: (hub) => [
       rollupWorker({ url, prefix, source }),
-      new SweepWorker({ url, prefix, source, entriesMax }),
+      sweep,
       inboundWorker({ url, prefix, hub, deadLetters: store.deadLetters, now: clocks.now }),
     ],
     besides: async () => ({ stream: await healthOf(stream) }),

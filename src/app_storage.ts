@@ -25,11 +25,13 @@ export interface Storage extends Backing {
   readonly connect: (() => ThreadPorts<SqlitePorts | null>) | null;
   /** What role `rollup` runs beside the pass of the minute. */
   readonly workers: (hub: Pick<HubApi, "publishBatch">) => readonly SupervisedWorker[];
+  /** How the pass of the minute counts; `null` = as the store does it. */
+  readonly settle: (() => Promise<number>) | null;
   /** Health of what is not the store; nothing of it keeps the hub from taking events. */
   readonly besides: () => Promise<Readonly<Record<string, WorkerHealth>>>;
 }
 
-const NOTHING = { workers: () => [], besides: () => Promise.resolve({}) };
+const NOTHING = { workers: () => [], settle: null, besides: () => Promise.resolve({}) };
 
 /** Opens the storage of the main thread. */
 export async function openStorage(config: Config, opening: AsyncDisposableStack): Promise<Storage> {

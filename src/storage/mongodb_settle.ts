@@ -277,13 +277,17 @@ async function recomputeHours(
   hours: readonly Span[],
 ): Promise<Map<string, DamagedCells>> {
   const damaged = new Map<string, DamagedCells>();
-  await eachOf(hours, async (span) => {
-    const cells = new Cells();
-    for await (const minute of rollups.find(minutesOf(span), { session }).batchSize(MONGODB_REPLY_DOCUMENTS)) {
-      mergeUnlessDamaged(minute, { of: span.key, into: cells, damaged });
-    }
-    if (!damaged.has(span.key)) await replaceCells(rollups, [replacementOf(span, cells)], session);
-  });
+  // Each hour is read by itself, by the beginning of its keys; they are written together, for each write waits for disks.
+  for (const chunk of chunksOf(hours, MONGODB_SETTLE_CELLS)) {
+    const counted = await eachOf(chunk, async (span) => {
+      const cells = new Cells();
+      for await (const minute of rollups.find(minutesOf(span), { session }).batchSize(MONGODB_REPLY_DOCUMENTS)) {
+        mergeUnlessDamaged(minute, { of: span.key, into: cells, damaged });
+      }
+      return replacementOf(span, cells);
+    });
+    await replaceCells(rollups, counted.filter(({ key }) => !damaged.has(key)), session);
+  }
   return damaged;
 }
 

@@ -42,10 +42,16 @@ export class SweepWorker implements SupervisedWorker {
   readonly #options: SweepOptions;
   readonly #keys: RedisKeys;
   #tidiedAt = performance.now();
+  #woken = new AbortController();
 
   constructor(options: SweepOptions) {
     this.#options = options;
     this.#keys = new RedisKeys(options.prefix ?? "events");
+  }
+
+  /** Begins the next round at once, if none runs. */
+  wake(): void {
+    this.#woken.abort();
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -61,7 +67,8 @@ export class SweepWorker implements SupervisedWorker {
         const isFree = !connection.ready || await hold.take(lease, SWEEP_LEASE_MS).catch(() => true);
         if (isFree && !signal.aborted) await this.#round({ connection, writer, signal });
       });
-      await wait(everyMs, signal);
+      this.#woken = new AbortController();
+      await wait(everyMs, AbortSignal.any([signal, this.#woken.signal]));
     }
     if (connection.ready) {
       await hold.release(lease).catch((cause) => log.debug("The lease runs out by itself", { cause }));

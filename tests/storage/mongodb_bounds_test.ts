@@ -2,8 +2,9 @@
 import { assert, assertEquals } from "@std/assert";
 import type { Event } from "../../src/event.ts";
 import type { EventPage, PagePosition } from "../../src/storage.ts";
+import { ObjectId } from "mongodb";
 import { MongodbStore } from "../../src/storage/mongodb.ts";
-import type { EventDocument } from "../../src/storage/mongodb_documents.ts";
+import { type EventDocument, toDocument } from "../../src/storage/mongodb_documents.ts";
 import { listEvents } from "../../src/storage/mongodb_pages.ts";
 import { type Answer, answerAsEmpty, startFakeMongo } from "../services/fake_mongo.ts";
 import { event, events, HOUR, idsOf, NOON, store, tally, TENANT } from "./conformance/events.ts";
@@ -100,6 +101,23 @@ fakeTest("a question of a client is given up by the server after a time", async 
   for (const question of await Promise.allSettled(questions)) {
     assertEquals(question.status === "rejected" && question.reason.code, "overloaded");
   }
+});
+
+fakeTest("scattered events are counted with few writes, each of which waits for the disks", async () => {
+  const uncounted = Array.from({ length: 300 }, (_, i) => {
+    const time = NOON + i * HOUR;
+    return toDocument(event({ timestamp: time, receivedAt: NOON }), { pub: NOON, arrival: new ObjectId() });
+  });
+  await using fake = startFakeMongo((command) => {
+    const isFirst = command.find === "events" && "pend" in (command.filter as object);
+    if (!isFirst) return answerAsEmpty(command);
+    return { cursor: { id: 0n, ns: "event_hub.events", firstBatch: uncounted } };
+  });
+  await using driver = await MongodbStore.open({ url: fake.url });
+  await driver.settler.sweep({ ageMs: 0 });
+  const writes = fake.commands.filter((command) => "update" in command && command.update !== "events");
+  // 300 slices, 300 minutes and 300 hours, a hundred at once.
+  assertEquals(writes.length, 9);
 });
 
 Deno.test({
