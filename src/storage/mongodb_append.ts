@@ -14,6 +14,7 @@ import type { Collections, MongoConnection } from "./mongodb_connection.ts";
 import { isDuplicateKey, loggable, writeErrorsOf } from "./mongodb_errors.ts";
 import { anonymous, type EventDocument, eventKey, fromDocument, toDocument } from "./mongodb_documents.ts";
 import type { PurgeState } from "./mongodb_purge.ts";
+import { Slices } from "./mongodb_slices.ts";
 import { EventTypes } from "./mongodb_types.ts";
 
 const log = getLogger(["eventhub", "mongodb"]);
@@ -51,6 +52,7 @@ export class Appender {
   readonly #purges: PurgeState;
   readonly #types = new EventTypes();
   readonly #arrivals = new Arrivals();
+  readonly #slices = new Slices();
   readonly #listeners = new Set<(group: readonly StoredEvent[]) => void>();
 
   constructor(connection: MongoConnection, purges: PurgeState) {
@@ -135,7 +137,9 @@ export class Appender {
     const deadline = performance.now() + MONGODB_DUPLICATE_RETRY_MS;
     for (let [open, delayMs] = [group, 1]; open.length > 0;) {
       const pub = this.#connection.now();
-      const documents = open.map(({ event }) => toDocument(event, { pub, arrival: this.#arrivals.next(pub) }));
+      const documents = open.map(({ event }) =>
+        toDocument(event, { pub, arrival: this.#arrivals.next(pub), slice: this.#slices.of(event) })
+      );
       const insertions = await insert(events, documents);
       const stored: StoredEvent[] = [];
       open.forEach((item, i) => {

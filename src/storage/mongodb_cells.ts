@@ -37,11 +37,11 @@ export interface CellsDocument {
   readonly cells: readonly CellDocument[];
 }
 
-/** The events of one tenant and minute that were received within one second. */
+/** Some events of one tenant and minute that were received within one stretch of time; see `mongodb_slices.ts`. */
 export interface SliceDocument extends CellsDocument {
   /** `_id` of its minute. */
   readonly minute: string;
-  /** The second of receipt. */
+  /** The last second of its stretch of receipt: it goes when all that was received until then is purged. */
   readonly received: Date;
 }
 

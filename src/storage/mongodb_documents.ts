@@ -21,7 +21,7 @@ export interface EventDocument {
   readonly source: string;
   /** An object; its JSON text where an object of BSON would not mean the same. */
   readonly properties?: object | string;
-  /** Which slice counts it: {@link sliceKey}. */
+  /** Which slice counts it; see `mongodb_slices.ts`. */
   readonly slice: string;
   /** When it was handed out, by the server's clock. */
   readonly pub: Date;
@@ -47,8 +47,11 @@ export function eventKey(tenant: string, id: string): string {
   return `${tenant}:${id}`;
 }
 
-/** A document of an event. `pub` in milliseconds; `arrival` names this insertion. */
-export function toDocument(event: Event, { pub, arrival }: { pub: number; arrival: ObjectId }): EventDocument {
+/** A document of an event. `pub` in milliseconds; `arrival` names this insertion; `slice` is what counts it. */
+export function toDocument(
+  event: Event,
+  { pub, arrival, slice }: { pub: number; arrival: ObjectId; slice: string },
+): EventDocument {
   const document = {
     _id: eventKey(event.tenant, event.id),
     tenant: event.tenant,
@@ -59,7 +62,7 @@ export function toDocument(event: Event, { pub, arrival }: { pub: number; arriva
     timestamp_given: event.timestampGiven,
     received_at: new Date(event.receivedAt),
     source: event.source,
-    slice: sliceKey(event),
+    slice,
     pub: new Date(pub),
     arrival,
     pend: arrival,
@@ -103,14 +106,6 @@ export function insertionOf(pend: string): ObjectId {
 /** An event without its user and what the user said. */
 export function anonymous(event: Event): Event {
   return { ...event, userId: "", properties: null };
-}
-
-/**
- * `<key of its minute>:<second of receipt>`: the events of one minute that were received within one second. They are
- * few, and soon all there are.
- */
-export function sliceKey({ tenant, timestamp, receivedAt }: Event): string {
-  return `${minuteKey(tenant, timestamp)}:${Math.floor(receivedAt / 1_000)}`;
 }
 
 /** `<tenant>:minute:2026-01-15T12:34`, the `_id` of the cells of a minute. */

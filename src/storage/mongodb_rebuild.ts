@@ -20,6 +20,7 @@ import { isRefusedAsDuplicate } from "./mongodb_errors.ts";
 import { countableOf, type EventDocument, hourKey, minuteKey } from "./mongodb_documents.ts";
 import { eventsOf, type HourRecount } from "./mongodb_recount.ts";
 import { minutesOf, replacementOf, type Span } from "./mongodb_settle.ts";
+import { receivedUntil } from "./mongodb_slices.ts";
 
 const log = getLogger(["eventhub", "mongodb"]);
 
@@ -104,8 +105,8 @@ function sliceOf(
   { slice, received_at: received }: Pick<EventDocument, "slice" | "received_at">,
   { key, tenant, start }: Span,
 ): Replacement<SliceDocument> {
-  const second = new Date(Math.floor(received.getTime() / 1_000) * 1_000);
-  return { key: slice, fixed: { tenant, start: new Date(start), minute: key, received: second }, cells: new Cells() };
+  const fixed = { tenant, start: new Date(start), minute: key, received: receivedUntil(slice) ?? received };
+  return { key: slice, fixed, cells: new Cells() };
 }
 
 /** Where a recount goes. */

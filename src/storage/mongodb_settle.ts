@@ -28,6 +28,8 @@ import { chunksOf, eachOf } from "./mongodb_batches.ts";
 import type { Collections, MongoConnection } from "./mongodb_connection.ts";
 import { countableOf, type EventDocument, hourKey, insertionOf, minuteKey } from "./mongodb_documents.ts";
 
+import { receivedUntil } from "./mongodb_slices.ts";
+
 /** What a pass needs of an event that is not counted. */
 type Uncounted = Pick<
   EventDocument,
@@ -245,7 +247,7 @@ async function recomputeSlices({ events, slices, session }: Collections, touched
         tenant,
         start: new Date(minuteOf(timestamp.getTime())),
         minute: minuteKey(tenant, timestamp.getTime()),
-        received: new Date(Math.floor(received.getTime() / 1_000) * 1_000),
+        received: receivedUntil(slice) ?? received,
       },
       cells: counted.get(slice)!,
     }));

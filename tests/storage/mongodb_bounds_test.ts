@@ -106,7 +106,11 @@ fakeTest("a question of a client is given up by the server after a time", async 
 fakeTest("scattered events are counted with few writes, each of which waits for the disks", async () => {
   const uncounted = Array.from({ length: 300 }, (_, i) => {
     const time = NOON + i * HOUR;
-    return toDocument(event({ timestamp: time, receivedAt: NOON }), { pub: NOON, arrival: new ObjectId() });
+    return toDocument(event({ timestamp: time, receivedAt: NOON }), {
+      pub: NOON,
+      arrival: new ObjectId(),
+      slice: `slice ${i}`,
+    });
   });
   await using fake = startFakeMongo((command) => {
     const isFirst = command.find === "events" && "pend" in (command.filter as object);

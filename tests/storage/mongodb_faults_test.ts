@@ -137,7 +137,7 @@ fakeTest("writes wait for the disks of a majority and are not repeated, whatever
 
 fakeTest("each step of a pass sees what the steps before it saw, whoever is primary by then", async () => {
   let time = 100;
-  const uncounted = toDocument(event(), { pub: 0, arrival: new ObjectId() });
+  const uncounted = toDocument(event(), { pub: 0, arrival: new ObjectId(), slice: "slice" });
   const answer: Answer = (command) => {
     const isFirst = command.find === "events" && "pend" in (command.filter as object);
     const cursor = { id: BSON.Long.ZERO, ns: "event_hub.events", firstBatch: isFirst ? [uncounted] : [] };
