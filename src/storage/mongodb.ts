@@ -111,7 +111,8 @@ export class MongodbStore implements EventStore {
   }
 
   async #settleIn(collections: Collections): Promise<Pick<Sweep, "settled" | "damagedFrom">> {
-    const sweep = (ageMs: number, clearing: Clearing) => this.#settler.sweepIn(collections, { ageMs, clearing });
+    const sweep = (ageMs: number, clearing: Clearing) =>
+      this.#settler.sweepIn(collections, { ageMs, clearing, namedMax: 0 });
     if (!this.#isPublished) return await sweep(0, "counted");
     const [old, young] = [await sweep(MONGODB_SWEEP_AGE_MS, "unpublished"), await sweep(0, "left")];
     return {

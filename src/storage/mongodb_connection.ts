@@ -5,24 +5,27 @@ import {
   type Collection,
   type Db,
   type Document,
-  MongoClient,
+  type MongoClient,
   MongoError,
   type ObjectId,
-  ReadConcern,
-  ReadPreference,
-  WriteConcern,
 } from "mongodb";
 import { HubError } from "../errors.ts";
 import {
   MONGODB_CLOCK_ANSWER_MS,
   MONGODB_CLOCK_MS,
-  MONGODB_CONNECTION_WAIT_MS,
-  MONGODB_CONNECTIONS_MAX,
   MONGODB_PROBLEM_LOG_MS,
-  MONGODB_SELECTION_TIMEOUT_MS,
   MONGODB_SOCKET_TIMEOUT_MS,
 } from "../limits.ts";
 import type { CellsDocument, SliceDocument } from "./mongodb_cells.ts";
+import {
+  connectPatiently,
+  createClient,
+  databaseOf,
+  greet,
+  hostsOf,
+  refuseDirect,
+  serverVersion,
+} from "./mongodb_client.ts";
 import type { EventDocument } from "./mongodb_documents.ts";
 import { DatabaseProblem, explain, loggable, redact } from "./mongodb_errors.ts";
 import { Gate } from "./mongodb_gate.ts";
@@ -30,10 +33,8 @@ import { createIndexes } from "./mongodb_indexes.ts";
 
 const log = getLogger(["eventhub", "mongodb"]);
 
-const DATABASE_DEFAULT = "event_hub";
-/** A URL with a database in it; the driver's own default is another. */
-const NAMED_DATABASE = /^[a-z0-9+.-]+:\/\/[^/]+\/[^?]/i;
-const VERSION_MIN = [4, 4] as const;
+/** MongoDB's code of an answer that took longer than was allowed. */
+const MAX_TIME_EXPIRED = 50;
 /** How often the clock is asked at open; the quickest answer is the truest. */
 const CLOCK_QUESTIONS = 3;
 
@@ -139,12 +140,13 @@ export class MongoConnection implements AsyncDisposable {
     try {
       client = createClient(url, { socketTimeoutMS: socketTimeoutMs });
       await client.connect();
-      const database = client.db(NAMED_DATABASE.test(url) ? undefined : DATABASE_DEFAULT, CONCERNS);
+      const database = databaseOf(client, url);
       const version = await serverVersion(database);
       const description = `MongoDB ${version}, database ${database.databaseName} at ${hostsOf(client)}`;
       const connection = new MongoConnection(client, { database, description, clock });
+      await refuseDirect(client, database);
       await connection.measureClock(CLOCK_QUESTIONS);
-      await createIndexes(database, () => connectPatiently(url, database.databaseName));
+      await createIndexes(database, () => connectPatiently(url));
       await connection.#lookForOthers();
       return connection;
     } catch (cause) {
@@ -266,74 +268,3 @@ export class MongoConnection implements AsyncDisposable {
     );
   }
 }
-
-/**
- * What counts as stored must be on the disks of a majority, and be read from there. A URL that says otherwise is
- * overruled only where this is said of the database.
- */
-const CONCERNS = {
-  writeConcern: new WriteConcern("majority", undefined, true),
-  readConcern: new ReadConcern("majority"),
-  readPreference: ReadPreference.primary,
-};
-
-/** A connection that waits for an answer for as long as it takes; it is closed with what is returned. */
-async function connectPatiently(url: string, name: string): Promise<Db & AsyncDisposable> {
-  const client = await createClient(url, { socketTimeoutMS: 0 }).connect();
-  return Object.assign(client.db(name, CONCERNS), { [Symbol.asyncDispose]: () => client.close() });
-}
-
-function createClient(url: string, { socketTimeoutMS }: { socketTimeoutMS: number }): MongoClient {
-  return new MongoClient(url, {
-    ...CONCERNS,
-    appName: "event-hub",
-    // The driver would repeat a write whose outcome is unknown and answer for the repetition.
-    retryWrites: false,
-    socketTimeoutMS,
-    useBigInt64: true,
-    ignoreUndefined: false,
-    ...unlessNamed(url, {
-      serverSelectionTimeoutMS: MONGODB_SELECTION_TIMEOUT_MS,
-      connectTimeoutMS: MONGODB_SELECTION_TIMEOUT_MS,
-      maxPoolSize: MONGODB_CONNECTIONS_MAX,
-      waitQueueTimeoutMS: MONGODB_CONNECTION_WAIT_MS,
-    }),
-  });
-}
-
-/** Settings that a URL may have otherwise. */
-function unlessNamed(url: string, settings: Record<string, number>): Record<string, number> {
-  const isNamed = (name: string) => new RegExp(`[?&]${name}=`, "i").test(url);
-  return Object.fromEntries(Object.entries(settings).filter(([name]) => !isNamed(name)));
-}
-
-function hostsOf(client: MongoClient): string {
-  return client.options.srvHost ?? client.options.hosts.join(",");
-}
-
-async function serverVersion(database: Db): Promise<string> {
-  const { version, versionArray } = await database.command({ buildInfo: 1 });
-  const [major = 0, minor = 0] = Array.isArray(versionArray) ? versionArray.map(Number) : [];
-  if (major < VERSION_MIN[0] || (major === VERSION_MIN[0] && minor < VERSION_MIN[1])) {
-    throw new Error(`the server is MongoDB ${version}; it must be ${VERSION_MIN.join(".")} or newer`);
-  }
-  return String(version);
-}
-
-/** The server's time, if it tells, and whether it has sessions. `hello` is newer than some that speak the protocol. */
-async function greet(database: Db): Promise<{ time: number | null; hasSessions: boolean }> {
-  const none = { time: null, hasSessions: false };
-  for (const command of ["hello", "isMaster"]) {
-    try {
-      const { localTime, logicalSessionTimeoutMinutes } = await database.command({ [command]: 1 });
-      const hasSessions = typeof logicalSessionTimeoutMinutes === "number";
-      return { time: localTime instanceof Date ? localTime.getTime() : null, hasSessions };
-    } catch (error) {
-      if (!(error instanceof MongoError) || error.code !== COMMAND_NOT_FOUND) throw error;
-    }
-  }
-  return none;
-}
-
-const COMMAND_NOT_FOUND = 59;
-const MAX_TIME_EXPIRED = 50;

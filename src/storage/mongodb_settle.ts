@@ -26,6 +26,7 @@ import {
 } from "./mongodb_cells.ts";
 import { chunksOf, eachOf } from "./mongodb_batches.ts";
 import type { Collections, MongoConnection } from "./mongodb_connection.ts";
+import { ChangedCells } from "./mongodb_changed_cells.ts";
 import { countableOf, type EventDocument, hourKey, insertionOf, minuteKey } from "./mongodb_documents.ts";
 
 import { receivedUntil } from "./mongodb_slices.ts";
@@ -103,12 +104,12 @@ export class Settler implements SettleSource {
     });
   }
 
-  /** As {@link sweep}, in the session of a caller. */
+  /** As {@link sweep}, in the session of a caller, who wants to hear of at most `namedMax` changed cells. */
   async sweepIn(
     collections: Collections,
-    { ageMs, clearing }: { ageMs: number; clearing: Clearing },
+    { ageMs, clearing, namedMax }: { ageMs: number; clearing: Clearing; namedMax?: number },
   ): Promise<Sweep> {
-    const changed = new ChangedCells();
+    const changed = new ChangedCells({ max: namedMax });
     let [settled, damagedFrom] = [0, Infinity];
     // With an age, the clock decides; without, whatever is there, also of a process whose clock is ahead.
     const until = ageMs > 0 ? new Date(this.#connection.now() - ageMs) : null;
@@ -141,22 +142,6 @@ export class Settler implements SettleSource {
 interface Damage {
   readonly minute: number;
   readonly error: DamagedCells;
-}
-
-/** The cells that events change, each once. */
-class ChangedCells {
-  readonly #byKey = new Map<string, ChangedCell>();
-
-  add(events: readonly Uncounted[]): void {
-    for (const { tenant, timestamp, event_type: eventType } of events) {
-      const start = minuteOf(timestamp.getTime());
-      this.#byKey.set(`${tenant} ${start} ${eventType}`, { tenant, start, eventType });
-    }
-  }
-
-  get cells(): readonly ChangedCell[] {
-    return [...this.#byKey.values()];
-  }
 }
 
 /** A page of what is not counted, by (pub, pend): the order of an index that holds only those. */

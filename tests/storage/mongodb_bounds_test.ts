@@ -1,13 +1,14 @@
 /** What a client can ask for costs MongoDB a bounded number of commands, however hostile it is. */
 import { assert, assertEquals } from "@std/assert";
 import type { Event } from "../../src/event.ts";
-import type { EventPage, PagePosition } from "../../src/storage.ts";
+import type { EventPage, PagePosition, PageRequest } from "../../src/storage.ts";
 import { ObjectId } from "mongodb";
 import { MongodbStore } from "../../src/storage/mongodb.ts";
 import { type EventDocument, toDocument } from "../../src/storage/mongodb_documents.ts";
+import { ChangedCells } from "../../src/storage/mongodb_changed_cells.ts";
 import { listEvents } from "../../src/storage/mongodb_pages.ts";
 import { type Answer, answerAsEmpty, startFakeMongo } from "../services/fake_mongo.ts";
-import { event, events, HOUR, idsOf, NOON, store, tally, TENANT } from "./conformance/events.ts";
+import { event, events, HOUR, idsOf, MINUTE, NOON, store, tally, TENANT } from "./conformance/events.ts";
 import { query } from "./conformance/model.ts";
 import { mongoLacking } from "../services/mongo.ts";
 import { openMongodb } from "./mongodb.ts";
@@ -124,6 +125,18 @@ fakeTest("scattered events are counted with few writes, each of which waits for 
   assertEquals(writes.length, 9);
 });
 
+Deno.test("mongodb: no more changed cells are named than anybody would hear of", () => {
+  const changed = new ChangedCells({ max: 2 });
+  const documentAt = (timestamp: number) => ({
+    tenant: "shop",
+    timestamp: new Date(timestamp),
+    event_type: "purchase",
+  });
+  changed.add([NOON, NOON + 1, NOON + MINUTE, NOON + 2 * MINUTE].map(documentAt));
+  changed.add([documentAt(NOON + 3 * MINUTE)]);
+  assertEquals(changed.cells.map(({ start }) => start), [NOON, NOON + MINUTE]);
+});
+
 Deno.test({
   name: `mongodb: a page of rare events is a bounded look at the others${lacking && ` (${lacking})`}`,
   ignore: lacking !== "",
@@ -142,12 +155,14 @@ Deno.test({
       ) {
         const found: Event[] = [];
         let pages = 0;
-        for (let after: PagePosition | null | undefined; after !== null; pages++) {
-          const request = { limit: 2, order, ...(after && { after }) };
+        let after: PagePosition | null | undefined = undefined;
+        do {
+          const request: PageRequest = { limit: 2, order, ...(after && { after }) };
           const page: EventPage = await listEvents(collection, { tenant: TENANT, ...filter }, request, { lookMax: 30 });
           found.push(...page.events);
+          pages++;
           after = page.next;
-        }
+        } while (after !== null);
         const wanted = all.filter(({ eventType, userId }) =>
           filter.eventTypes.includes(eventType) && (filter.userId ?? userId) === userId
         );

@@ -237,6 +237,18 @@ fakeTest("who cannot open is told why, without the password", async () => {
   assertMatch(await refusal("mongodb://ann:p%40ss@127.0.0.1/shop?nonsense=1"), /it is not a URL of MongoDB/);
 });
 
+fakeTest("one member of a replica set alone is refused, a set of one is not", async () => {
+  const greetAs = (hosts: string[]) => ({ ...GREETING, setName: "rs0", hosts, me: hosts[0], primary: hosts[0] });
+  await using several = startFakeMongo(answerAsEmpty, () => greetAs(["a:27017", "b:27017"]));
+  const direct = "/shop?directConnection=true";
+  assertMatch(
+    await refusal(`${several.url}${direct}`),
+    /directConnection=true asks one member .* name them all: a:27017,b:27017$/,
+  );
+  await using single = startFakeMongo(answerAsEmpty, () => greetAs(["a:27017"]));
+  await (await MongodbStore.open({ url: `${single.url}${direct}` }))[Symbol.asyncDispose]();
+});
+
 fakeTest("a server that is too old, or refuses the user, is told", async () => {
   await using old = startFakeMongo(answerAsEmpty, () => ({ ...GREETING, maxWireVersion: 6 }));
   assertMatch(
