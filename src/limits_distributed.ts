@@ -23,8 +23,9 @@ export const MONGODB_READS_WAITING_MAX = 1_000;
 export const MONGODB_READ_WAIT_MS = 10 * SECOND_MS;
 /** How long the server works on a question of a client before it gives it up. */
 export const MONGODB_READ_MS = 10 * SECOND_MS;
-/** Entries of an index that are looked through for a first time, and in all, for one page of a list. */
+/** Entries of an index that are looked through at first for a page of a list; where little is found, four times more. */
 export const MONGODB_LOOK_DOCUMENTS = 1_000;
+/** The same in all: some tens of milliseconds, then the page is answered as short as it is. */
 export const MONGODB_LOOK_DOCUMENTS_MAX = 20_000;
 /** Without a word for so long a connection is dead, and what was asked over it is not known to have happened. */
 export const MONGODB_SOCKET_TIMEOUT_MS = 30 * SECOND_MS;
