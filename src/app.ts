@@ -1,6 +1,7 @@
 /** The composition root: the only place where the hub and its technologies meet. */
 import { getLogger } from "@logtape/logtape";
 import { type Config, describeConfig } from "./config.ts";
+import { DeadLetterDesk } from "./dead_letter_desk.ts";
 import { GrpcThread } from "./grpc_thread.ts";
 import { Hub, type HubApi } from "./hub.ts";
 import { TICK_MS } from "./limits.ts";
@@ -41,19 +42,20 @@ export async function openApp(config: Config): Promise<App> {
   const { store, stream } = storage;
   const hub = new Hub({ ...config, ...clocks, store, stream });
   opening.defer(() => hub.close());
-  const metrics = new Metrics({ thread: "http", load: () => hub.load });
+  const metrics = new Metrics({ thread: "http", load: () => hub.load, stream: storage.measure });
   const measured = withMetrics(hub, metrics);
 
   const supervisor = opening.use(new Supervisor({ now: clocks.elapsed }));
   const grpc = await openGrpc({ config, hub: measured, storage, supervisor, opening });
   supervisor.start({ name: "clock", run: (signal) => every(TICK_MS, signal, () => hub.tick()) });
-  const maintenance = startRollup({ config, hub: measured, storage, supervisor, opening });
+  const maintenance = startRollup({ config, hub: measured, metrics, storage, supervisor, opening });
 
   let closing = false;
   const isServing = config.roles.includes("http");
   const graphql = isServing ? opening.use(createGraphql({ hub: measured, config })) : null;
   const rest = createRest({
     hub: measured,
+    deadLetters: new DeadLetterDesk({ ...config, ...clocks, hub: measured, letters: storage.deadLetters }),
     config,
     pages,
     mounted: graphql === null ? {} : { "/graphql": (request) => graphql.fetch(request) },
@@ -108,9 +110,10 @@ async function readinessOf(
 }
 
 /** Role `rollup`: what counts and cleans up; `null` without it. */
-function startRollup({ config, hub, storage, supervisor, opening }: {
+function startRollup({ config, hub, metrics, storage, supervisor, opening }: {
   config: Config;
   hub: HubApi;
+  metrics: Metrics;
   storage: Storage;
   supervisor: Supervisor;
   opening: AsyncDisposableStack;
@@ -126,7 +129,8 @@ function startRollup({ config, hub, storage, supervisor, opening }: {
     },
   });
   supervisor.start({ name: "watchdog", run: (signal) => every(TICK_MS, signal, () => maintenance.watch()) });
-  for (const worker of storage.workers(hub)) supervisor.start(worker);
+  const deadLetters = metrics.deadLetters.counting(storage.deadLetters);
+  for (const worker of storage.workers({ hub, deadLetters })) supervisor.start(worker);
   startCron(maintenance, opening);
   return maintenance;
 }

@@ -7,9 +7,11 @@ import type { PublicationSource, SettleSource } from "./publication.ts";
 import { MongodbStore } from "./storage/mongodb.ts";
 import { RedisStream } from "./stream/redis.ts";
 import { inboundWorker } from "./stream/redis_inbound.ts";
+import type { GroupWorker } from "./stream/redis_group.ts";
 import { rollupWorker } from "./stream/redis_rollup.ts";
 import { SweepWorker } from "./stream/redis_sweep.ts";
-import { clocks, within, type WorkerHealth } from "./worker.ts";
+import type { WorkerMeasures } from "./telemetry_stream.ts";
+import { clocks, reasonOf, within, type WorkerHealth } from "./worker.ts";
 
 const log = getLogger(["eventhub", "app"]);
 
@@ -27,21 +29,65 @@ export async function openDistributed(
   opening.defer(() => flush(stream));
   const source = sourceOf(store);
   const sweep = new SweepWorker({ url, prefix, source, entriesMax });
+  let workers: Workers | null = null;
   return {
     store,
     stream,
+    deadLetters: store.deadLetters,
     settle: () => {
       // Every process has a tick; the sweep has a lease, so that they do not all count the same.
       sweep.wake();
       return Promise.resolve(0);
     },
-    workers: (hub) => [
-      rollupWorker({ url, prefix, source }),
-      sweep,
-      inboundWorker({ url, prefix, hub, deadLetters: store.deadLetters, now: clocks.now }),
-    ],
-    besides: async () => ({ stream: await healthOf(stream) }),
+    workers: ({ hub, deadLetters }) => {
+      const rollup = rollupWorker({ url, prefix, source });
+      const ingest = inboundWorker({ url, prefix, hub, deadLetters, now: clocks.now });
+      workers = { groups: [rollup, ingest], sweep };
+      return [rollup, sweep, ingest];
+    },
+    besides: async () => ({ stream: await healthOf(stream), ...troublesOf(workers) }),
+    measure: async () => ({
+      server: await ifTold(stream.measure()),
+      workers: workers === null ? null : await measuresOf(workers, source),
+    }),
   };
+}
+
+/** What role `rollup` runs. */
+interface Workers {
+  readonly groups: readonly GroupWorker[];
+  readonly sweep: SweepWorker;
+}
+
+/** The workers that run but do not get on; they try again by themselves. */
+function troublesOf(workers: Workers | null): Record<string, WorkerHealth> {
+  const all = workers === null ? [] : [...workers.groups, workers.sweep];
+  return Object.fromEntries(
+    all.flatMap(({ name, trouble }) => trouble === null ? [] : [[name, { ok: false, detail: trouble }]]),
+  );
+}
+
+async function measuresOf(
+  { groups, sweep }: Workers,
+  source: PublicationSource & SettleSource,
+): Promise<WorkerMeasures> {
+  const since = await ifTold(source.uncountedSince().then((pub) => pub ?? source.now()));
+  return {
+    lost: Object.fromEntries(groups.map(({ group, lost }) => [group, lost])),
+    overruns: Object.fromEntries(groups.map(({ group, overruns }) => [group, overruns])),
+    swept: sweep.swept,
+    uncountedAgeMs: since === null ? null : Math.max(0, source.now() - since),
+  };
+}
+
+/** What is asked for; `null` when there is no answer in time. Why there is none is told by health. */
+async function ifTold<T>(asked: Promise<T>): Promise<T | null> {
+  try {
+    return await within(STREAM_HEALTH_MS, "A measurement", asked);
+  } catch (cause) {
+    log.debug("Something could not be measured", { cause });
+    return null;
+  }
 }
 
 /** What is still to be published then is found by the sweep. */
@@ -55,11 +101,10 @@ async function flush(stream: RedisStream): Promise<void> {
 
 async function healthOf(stream: RedisStream): Promise<WorkerHealth> {
   try {
-    await within(STREAM_HEALTH_MS, "An answer of Redis", stream.head());
+    await within(STREAM_HEALTH_MS, "An answer of Redis", stream.check());
     return { ok: true, detail: "Redis answers" };
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    return { ok: false, detail: `${reason}: events are stored, and live streams wait` };
+    return { ok: false, detail: `${reasonOf(cause)}; events are stored, and live streams wait` };
   }
 }
 
@@ -69,6 +114,7 @@ function sourceOf({ publications, settler }: MongodbStore): PublicationSource & 
     now: () => publications.now(),
     watchStored: (listener) => publications.watchStored(listener),
     published: (options) => publications.published(options),
+    firstReceived: (options) => publications.firstReceived(options),
     oldest: () => publications.oldest(),
     purgedUntil: () => publications.purgedUntil(),
     republishAt: (insertions, pub) => publications.republishAt(insertions, pub),
@@ -78,5 +124,6 @@ function sourceOf({ publications, settler }: MongodbStore): PublicationSource & 
     beginEpoch: (epoch, expected) => publications.beginEpoch(epoch, expected),
     settleThese: (insertions) => settler.settleThese(insertions),
     sweep: (options) => settler.sweep(options),
+    uncountedSince: () => settler.uncountedSince(),
   };
 }

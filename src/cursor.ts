@@ -1,6 +1,7 @@
 /**
- * Opaque cursors. Page cursors name a place in a list, live cursors a place in a log; each carries its kind, a check of
- * its tenant and a checksum, so that a wrong kind, another tenant's or an altered one is noticed as `invalid_cursor`.
+ * Opaque cursors. Page cursors name a place in a list of events or of dead letters, live cursors a place in a log; each
+ * carries its kind, a check of its tenant and a checksum, so that a wrong kind, another tenant's or an altered one is
+ * noticed as `invalid_cursor`.
  *
  * Form: `<kind><check of tenant>.<fields, joined by dots>.<checksum>`, characters that need no escape in a URL.
  */
@@ -8,12 +9,17 @@ import { HubError } from "./errors.ts";
 import { CURSOR_CHARACTERS_MAX } from "./limits.ts";
 import type { PagePosition } from "./storage.ts";
 
-type Kind = "page" | "live";
+type Kind = "page" | "live" | "letters";
 
-const LETTER: Readonly<Record<Kind, string>> = { page: "p", live: "l" };
+/** What the cursors of a kind begin with, and what they are called in errors. */
+const KINDS: Readonly<Record<Kind, { readonly letter: string; readonly of: string }>> = {
+  page: { letter: "p", of: "a list of events" },
+  live: { letter: "l", of: "a stream" },
+  letters: { letter: "d", of: "a list of dead letters" },
+};
 const FNV_OFFSET = 0x811c9dc5;
 const FNV_PRIME = 0x01000193;
-const CURSOR_FORM = /^([pl])([0-9a-z]{1,7})\.(.*)\.([0-9a-z]{1,7})$/;
+const CURSOR_FORM = /^([pld])([0-9a-z]{1,7})\.(.*)\.([0-9a-z]{1,7})$/;
 const SAFE = /^[A-Za-z0-9_~-]*$/;
 /** Tenants whose beginnings of cursors are remembered. */
 const TENANTS_REMEMBERED = 1_000;
@@ -24,7 +30,11 @@ interface Beginning {
   readonly state: number;
 }
 
-const beginnings: Readonly<Record<Kind, Map<string, Beginning>>> = { page: new Map(), live: new Map() };
+const beginnings: Readonly<Record<Kind, Map<string, Beginning>>> = {
+  page: new Map(),
+  live: new Map(),
+  letters: new Map(),
+};
 
 /** A short check (FNV-1a, 32 bit, base 36) that a text is what it was; not a signature. */
 export function checkOf(text: string): string {
@@ -62,6 +72,16 @@ export function decodeLiveCursor(tenant: string, text: string): string[] {
   return open("live", tenant, text).split(".");
 }
 
+/** A cursor of a tenant for its list of dead letters: the driver's own place, sealed like the others. */
+export function encodeLetterCursor(tenant: string, place: string): string {
+  return seal("letters", tenant, place);
+}
+
+/** Reads a cursor of dead letters back into the driver's place; throws `HubError` `invalid_cursor`. */
+export function decodeLetterCursor(tenant: string, text: string): string {
+  return open("letters", tenant, text);
+}
+
 function seal(kind: Kind, tenant: string, payload: string): string {
   const { text, state } = beginningOf(kind, tenant);
   return text + payload + "." + (fold(state, payload) >>> 0).toString(36);
@@ -69,7 +89,7 @@ function seal(kind: Kind, tenant: string, payload: string): string {
 
 /** The payload of a cursor that is whole, of the right kind and of the tenant. */
 function open(kind: Kind, tenant: string, text: string): string {
-  const wanted = kind === "page" ? "a next_cursor of a list" : "a cursor of a stream";
+  const wanted = kind === "live" ? "a cursor of a stream" : `a next_cursor of ${KINDS[kind].of}`;
   if (text.length > CURSOR_CHARACTERS_MAX) {
     throw invalid(`A cursor has at most ${CURSOR_CHARACTERS_MAX} characters; wanted is ${wanted}`);
   }
@@ -80,12 +100,9 @@ function open(kind: Kind, tenant: string, text: string): string {
   if ((fold(state, payload) >>> 0).toString(36) !== checksum) {
     throw invalid(`The cursor was altered or cut on its way; wanted is ${wanted}`);
   }
-  if (letter !== LETTER[kind]) {
-    throw invalid(
-      kind === "page"
-        ? `This cursor is one of a stream; wanted is ${wanted}`
-        : `This cursor is one of a list; wanted is ${wanted}`,
-    );
+  if (letter !== KINDS[kind].letter) {
+    const given = Object.values(KINDS).find((each) => each.letter === letter)!;
+    throw invalid(`This cursor is one of ${given.of}; wanted is ${wanted}`);
   }
   if (tenantCheck !== checkOf(tenant)) throw invalid("The cursor belongs to another tenant");
   return payload;
@@ -95,7 +112,7 @@ function beginningOf(kind: Kind, tenant: string): Beginning {
   const known = beginnings[kind];
   let beginning = known.get(tenant);
   if (beginning === undefined) {
-    const text = LETTER[kind] + checkOf(tenant) + ".";
+    const text = KINDS[kind].letter + checkOf(tenant) + ".";
     beginning = { text, state: fold(FNV_OFFSET, text) };
     if (known.size >= TENANTS_REMEMBERED) known.clear();
     known.set(tenant, beginning);

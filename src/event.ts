@@ -138,6 +138,11 @@ export function userIdFault(text: string): Pick<FieldError, "code" | "detail"> |
   return { code: "too_long", detail: `must have at most ${USER_ID_CODE_POINTS_MAX} characters` };
 }
 
+/** Whether a value can be the id of an event. */
+export function isEventId(value: unknown): value is string {
+  return typeof value === "string" && EVENT_ID.test(value) && !RESERVED_IDS.has(value);
+}
+
 /** Whether a text can be the name of an event type. */
 export function isEventType(text: string): boolean {
   return EVENT_TYPE.test(text);

@@ -3,8 +3,7 @@ import { AggregateFeed, withClosed } from "./aggregate_feed.ts";
 import { Batcher } from "./batcher.ts";
 import { decodePageCursor, encodePageCursor } from "./cursor.ts";
 import { type FieldError, HubError } from "./errors.ts";
-import { type Event, type ParseContext, parseEvent, type Source } from "./event.ts";
-import { newEventId } from "./event_id.ts";
+import { type Event, parseEvent, type Source } from "./event.ts";
 import { Feed, type LiveSubscription, type SubscribeOptions } from "./feed.ts";
 import {
   AGGREGATE_ROWS_MAX,
@@ -15,6 +14,7 @@ import {
 } from "./limits.ts";
 import { invalid, outcome, refusal, refused } from "./outcome.ts";
 import { countFitting, type PageOptions } from "./page.ts";
+import { parseContext, type ParseSettings } from "./parse_context.ts";
 import type { AggregateRow } from "./rollup.ts";
 import type {
   AppendStatus,
@@ -149,16 +149,11 @@ export interface HubApi {
 }
 
 /** What the hub is told about its surroundings. */
-export interface HubOptions {
+export interface HubOptions extends ParseSettings {
   readonly store: EventStore;
   readonly stream: EventStream;
-  /** The clock, milliseconds. */
-  readonly now: () => number;
   /** A clock that never goes back and is never set, milliseconds from anywhere: what is waited for is measured by it. */
   readonly elapsed: () => number;
-  readonly naiveZone: string;
-  readonly maxFutureMs: number;
-  readonly retentionMs: number | null;
   /** How long an event may wait for its commit. */
   readonly requestTimeoutMs: number;
 }
@@ -187,7 +182,7 @@ export class Hub implements HubApi {
   }
 
   async publish(input: unknown, sender: Sender, onGivenId?: (id: string) => void): Promise<Published> {
-    const parsed = parseEvent(input, this.#context(sender));
+    const parsed = parseEvent(input, parseContext(sender, this.#options));
     if (!parsed.ok) throw refused(parsed.errors);
     const id = parsed.idGiven ? undefined : parsed.event.id;
     if (id !== undefined) onGivenId?.(id);
@@ -209,7 +204,7 @@ export class Hub implements HubApi {
         `A batch may hold ${BATCH_EVENTS_MAX} events; this one holds ${inputs.length}, and none was stored`;
       throw new HubError("payload_too_large", message);
     }
-    const context = { ...this.#context(sender), faultBudget: { left: BATCH_FIELD_ERRORS_MAX } };
+    const context = { ...parseContext(sender, this.#options), faultBudget: { left: BATCH_FIELD_ERRORS_MAX } };
     const parsed = inputs.map((input) => parseEvent(input, context));
     const events = parsed.flatMap((each) => each.ok ? [each.event] : []);
     const statuses = await this.#batcher.submit(events);
@@ -311,20 +306,6 @@ export class Hub implements HubApi {
   async close(): Promise<void> {
     this.endSubscriptions();
     await this.#batcher[Symbol.asyncDispose]();
-  }
-
-  #context(sender: Sender): ParseContext {
-    const { now, naiveZone, maxFutureMs, retentionMs } = this.#options;
-    const time = now();
-    return {
-      tenant: sender.tenant,
-      source: sender.source,
-      now: time,
-      naiveZone,
-      maxFutureMs,
-      oldest: retentionMs === null ? null : time - retentionMs,
-      newId: newEventId,
-    };
   }
 }
 

@@ -72,12 +72,16 @@ export const STREAM_PAGE_ENTRIES = 64;
 export const STREAM_ENTRIES_DEFAULT = 1_000_000;
 /** How far the time of publication of an entry may lie from its id. A replay starts earlier than that. */
 export const STREAM_SKEW_MS = 20 * SECOND_MS;
+/** The same with what the clock of Redis goes on during a script: the overlap of a replay and the stream. */
+export const REPLAY_SKEW_MS = STREAM_SKEW_MS + SECOND_MS;
 /** A replay starts so long before the place that was lost: the skew and some. */
 export const REPLAY_MARGIN_MS = 30 * SECOND_MS;
 /** Entries added by one script: Redis does nothing else meanwhile, about 3 µs an entry. */
 export const PUBLISH_BATCH_EVENTS = 512;
 /** Insertions that could not be published and are kept for the return of Redis; the sweep finds the others. */
 export const UNPUBLISHED_EVENTS_MAX = 10_000;
+/** What may wait to be published, estimated: while Redis hangs nobody knows for how long. The sweep finds the others. */
+export const UNPUBLISHED_BYTES_MAX = 32 * MEBIBYTE;
 /** How often an event is moved to the time of Redis before it is left to the sweep: the clocks cannot be trusted. */
 export const REPUBLISH_ATTEMPTS_MAX = 5;
 /** How often a lost connection is made anew, and what failed is tried again: within a second of the return. */
@@ -90,6 +94,8 @@ export const REDIS_BLOCK_MS = 2 * SECOND_MS;
 export const REDIS_LEAVE_MS = REDIS_BLOCK_MS + SECOND_MS / 2;
 /** Entries behind the place where a replay goes on that are looked through, so as not to give them twice. */
 export const REPLAY_OVERLAP_ENTRIES = 5_000;
+/** Entries looked at at once where most of them are left out, because a reader has them from the store. */
+export const REPLAY_OVERLAP_PAGE_ENTRIES = 512;
 /** Entries looked at in one step of a search through the stream. */
 export const STREAM_SEARCH_ENTRIES = 2_000;
 /** The entries of a user are searched again so long after the first time, for those that were on their way. */
@@ -110,6 +116,10 @@ export const CLAIM_EVERY_MS = 5 * SECOND_MS;
 export const CLAIM_IDLE_MS = 15 * SECOND_MS;
 /** Entries taken over at once. */
 export const CLAIM_ENTRIES = 1_000;
+/** Entries a group reads first; then as many as {@link GROUP_READ_BYTES} hold of entries such as it was given. */
+export const GROUP_FIRST_ENTRIES = 512;
+/** Text of the entries that a group reads at once, about. */
+export const GROUP_READ_BYTES = 8 * MEBIBYTE;
 /** Entries counted in one pass: beyond it a pass takes longer than a row may be behind. */
 export const ROLLUP_PASS_ENTRIES = 10_000;
 /** A pass begins at most this often: a cell is recomputed once a pass, however many of its events came. */
@@ -126,5 +136,7 @@ export const INBOUND_PASS_ENTRIES = 1_000;
 export const INBOUND_FAILURES_MAX = 5;
 /** Dead letters of a tenant; then the oldest is dropped. */
 export const DEAD_LETTERS_MAX = 100_000;
+/** Letters read at once for a page, which ends behind the read that fills it: with 64 KiB each they are 3.2 MB. */
+export const DEAD_LETTERS_READ_MAX = 50;
 /** How often names of consumers that are gone are removed. */
 export const JANITOR_EVERY_MS = 60 * SECOND_MS;

@@ -5,19 +5,30 @@
 import type { Event } from "./event.ts";
 import type { ChangedCell } from "./stream.ts";
 
-/** A place in the order of publication, (`pub`, `key`); the smallest is `{ pub: 0, key: "" }`. */
+/**
+ * A place in the order of publication, (`pub`, `pend`): what one process published in one moment lies in the order it was
+ * stored. The smallest is `{ pub: 0, pend: "" }`.
+ */
 export interface PublicationPlace {
   /** When it was published, milliseconds of the store's clock. */
   readonly pub: number;
-  /** The key of the stored document, `<tenant>:<id>`. */
-  readonly key: string;
+  /**
+   * Names an insertion and not the id: an id that is purged and sent again is another. 24 hexadecimal digits that sort by
+   * arrival.
+   */
+  readonly pend: string;
+}
+
+/** Less than zero when the first place comes before the second. */
+export function comparePlaces(a: PublicationPlace, b: PublicationPlace): number {
+  return a.pub - b.pub || (a.pend < b.pend ? -1 : a.pend > b.pend ? 1 : 0);
 }
 
 /** One stored copy of an event. */
 export interface StoredEvent extends PublicationPlace {
+  /** The key of the stored document, `<tenant>:<id>`. */
+  readonly key: string;
   readonly event: Event;
-  /** Names this insertion and not the id: an id that is purged and sent again is another. 24 hexadecimal digits. */
-  readonly pend: string;
 }
 
 /** An insertion as the stream's entries name it. */
@@ -56,6 +67,9 @@ export interface PublicationSource {
     options: { after: PublicationPlace; until?: number; limit: number; tenant?: string },
   ): Promise<PublicationPage>;
 
+  /** The place of the first event published at or after `pub` and received at or after a time; `null` when there is none. */
+  firstReceived(options: { pub: number; receivedAt: number }): Promise<PublicationPlace | null>;
+
   /** The `pub` of the oldest event kept; `null` when there is none. */
   oldest(): Promise<number | null>;
 
@@ -88,4 +102,7 @@ export interface SettleSource {
    * published. Answers how many were counted and which cells changed.
    */
   sweep(options: { ageMs: number }): Promise<{ readonly settled: number; readonly changed: readonly ChangedCell[] }>;
+
+  /** When the oldest event was published that is not counted, milliseconds of the store's clock; `null` when all are. */
+  uncountedSince(): Promise<number | null>;
 }

@@ -10,6 +10,7 @@ import {
 } from "@logtape/logtape";
 import { AggregatorRegistry, Counter, Gauge, Registry } from "prom-client";
 import type { Config } from "./config.ts";
+import { DeadLetterCounters } from "./dead_letter_counters.ts";
 import { type Duration, Durations } from "./durations.ts";
 import { HubError } from "./errors.ts";
 import type { Source } from "./event.ts";
@@ -23,6 +24,7 @@ import type {
   Published,
   Sender,
 } from "./hub.ts";
+import { type StreamMeasures, StreamMetrics } from "./telemetry_stream.ts";
 import { VERSION } from "./version.ts";
 
 /** What a hub is busy with now. */
@@ -38,6 +40,8 @@ type EventStatus = IngestResult["status"] | "failed";
 /** The metrics of one thread. */
 export class Metrics {
   readonly #registry = new Registry();
+  /** Inbound messages that could not be taken. */
+  readonly deadLetters = new DeadLetterCounters(this.#registry);
   readonly #requests = new Durations({
     name: "eventhub_http_request_duration_seconds",
     help: "Time from a request to its answer (of a stream: to its beginning)",
@@ -53,10 +57,16 @@ export class Metrics {
   readonly #delivered: Counter<"kind">;
   readonly #resets: Counter<"reason">;
   readonly #ended: Counter<"reason">;
+  readonly #stream: StreamMetrics | null;
 
-  /** `thread` becomes a label of every sample; the thread `http` tells of the process as a whole too. */
-  constructor(options: { thread: "http" | "grpc"; load: () => Load }) {
-    const { thread, load } = options;
+  /**
+   * `thread` becomes a label of every sample; the thread `http` tells of the process as a whole too, and of the stream
+   * beside its store, where there is one.
+   */
+  constructor(
+    options: { thread: "http" | "grpc"; load: () => Load; stream?: (() => Promise<StreamMeasures>) | null },
+  ) {
+    const { thread, load, stream = null } = options;
     this.#registry.setDefaultLabels({ thread });
     this.#single = this.#ingest.with({ kind: "single" });
     this.#batch = this.#ingest.with({ kind: "batch" });
@@ -75,6 +85,7 @@ export class Metrics {
     this.#gauge("eventhub_events_in_flight", "Events waiting to be stored", () => load().eventsInFlight);
     this.#gauge("eventhub_heap_used_bytes", "Used heap of the thread", () => Deno.memoryUsage().heapUsed);
     if (thread === "http") this.#describeProcess();
+    this.#stream = stream === null ? null : new StreamMetrics(this.#registry, stream);
   }
 
   /** Notes the answer to a request of a route. */
@@ -122,6 +133,7 @@ export class Metrics {
 
   /** Everything measured, as plain data that can be sent to another thread. */
   async snapshot(): Promise<unknown> {
+    await this.#stream?.refresh();
     return await this.#registry.getMetricsAsJSON();
   }
 

@@ -72,11 +72,48 @@ export class Supervisor implements AsyncDisposable {
         if (this.#now() - startedAt >= STEADY_MS) failures = 1;
         const delayMs = nextDelay(failures);
         log.error("Worker {name} failed; it starts again in {delayMs} ms", { name: worker.name, delayMs, cause });
-        this.#health.set(worker.name, { ok: false, detail: `failed: ${describe(cause)}` });
+        this.#health.set(worker.name, { ok: false, detail: `failed: ${reasonOf(cause)}` });
         await wait(delayMs, signal);
       }
     }
   }
+}
+
+/** What keeps a part from its work, for its log and for health: told once when it begins and once when it is over. */
+export class Trouble {
+  #reason: string | null = null;
+  readonly #tell: { readonly begun: (cause: unknown) => void; readonly over: () => void };
+
+  constructor(tell: { readonly begun: (cause: unknown) => void; readonly over: () => void }) {
+    this.#tell = tell;
+  }
+
+  /** Why the part does not work now; `null` while it does. */
+  get reason(): string | null {
+    return this.#reason;
+  }
+
+  /** The part failed; told unless it did before. The reason is always the last one. */
+  begin(cause: unknown): void {
+    const isNew = this.#reason === null;
+    this.#reason = reasonOf(cause);
+    if (isNew) this.#tell.begun(cause);
+  }
+
+  /** The part works. */
+  end(): void {
+    if (this.#reason === null) return;
+    this.#reason = null;
+    this.#tell.over();
+  }
+}
+
+/** What an error says, with what its causes add to it. */
+export function reasonOf(cause: unknown): string {
+  if (!(cause instanceof Error)) return String(cause);
+  return cause.cause === undefined || cause.cause === null
+    ? cause.message
+    : `${cause.message}: ${reasonOf(cause.cause)}`;
 }
 
 /**
@@ -136,8 +173,4 @@ export async function within<T>(milliseconds: number, what: string, promise: Pro
   } finally {
     clearTimeout(timer);
   }
-}
-
-function describe(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause);
 }

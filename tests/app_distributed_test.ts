@@ -3,6 +3,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { startHub } from "./harness.ts";
 import { distributedLacking, openServers } from "./services/distributed.ts";
 import { TcpProxy } from "./services/proxy.ts";
+import { ownRedisMissing, RedisServer } from "./services/redis.ts";
 import type { HubProcess } from "./soak/process.ts";
 import { readSse } from "./soak/sse.ts";
 import { until } from "./stream/redis_hub.ts";
@@ -10,6 +11,8 @@ import type { SentEvent } from "./transport/clients.ts";
 import { lacking, PROCESS_NEEDS } from "./transport/served.ts";
 
 const missing = lacking(PROCESS_NEEDS) ?? distributedLacking();
+
+const ownMissing = missing || (ownRedisMissing ?? "");
 
 function test(name: string, fn: () => Promise<void>): void {
   Deno.test({ name: `app: ${name}${missing && ` (${missing})`}`, ignore: missing !== "", fn });
@@ -91,6 +94,37 @@ test("events come in by a Redis Stream; what cannot be taken is a dead letter", 
   assertEquals((await hub.stop()).code, 0);
 });
 
+test("role rollup tells of its stream in the metrics, of what it lost too, and every other whether Redis is there", async () => {
+  await using servers = await openServers();
+  const { redis } = servers;
+  const [stream, group] = [redis.prefix, "rollup"];
+  // The first consumer was given an entry that is gone before it could be acknowledged.
+  await redis.send("XGROUP", "CREATE", stream, group, "0", "MKSTREAM");
+  const gone = String(await redis.send("XADD", stream, "*", "any", "thing"));
+  await redis.send("XREADGROUP", "GROUP", group, "hub-1", "STREAMS", stream, ">");
+  await redis.send("XDEL", stream, gone);
+  const start = (roles: string) => startHub({ env: { ...servers.env, EVENTHUB_ROLES: roles } });
+  await using http = await start("http");
+  await using rollup = await start("rollup");
+  assertEquals(await post(http, "a"), 200);
+  await servers.settled();
+  const sampleOf = async ({ httpUrl }: HubProcess, name: string) => {
+    const text = await (await fetch(`${httpUrl}/metrics`)).text();
+    const found = text.split("\n").find((line) => line.startsWith(`${name} `));
+    return found === undefined ? null : Number(found.slice(name.length + 1));
+  };
+  const isLost = () => sampleOf(rollup, 'eventhub_stream_entries_lost_total{group="rollup",thread="http"}');
+  await until("the loss is counted", async () => await isLost() === 1);
+  const pending = 'eventhub_stream_group_pending{group="rollup",thread="http"}';
+  await until("nothing is pending", async () => await sampleOf(rollup, pending) === 0);
+  assertEquals(await sampleOf(rollup, 'eventhub_stream_entries{stream="live",thread="http"}'), 1);
+  assertEquals(await sampleOf(rollup, 'eventhub_stream_entries{stream="inbound",thread="http"}'), 0);
+  assertEquals(await sampleOf(rollup, 'eventhub_swept_events_total{thread="http"}'), 0);
+  assertEquals(await sampleOf(rollup, 'eventhub_uncounted_age_seconds{thread="http"}'), 0);
+  for (const hub of [http, rollup]) assertEquals(await sampleOf(hub, 'eventhub_stream_up{thread="http"}'), 1);
+  assertEquals(await sampleOf(http, 'eventhub_swept_events_total{thread="http"}'), null);
+});
+
 test("a server that is not there is named at the start, and its password is not", async () => {
   await using servers = await openServers();
   const url = "mongodb://user:secret@127.0.0.1:9/hub?serverSelectionTimeoutMS=200";
@@ -137,6 +171,39 @@ async function ready(hub: HubProcess): Promise<{ status: number; stream: boolean
   const { status, checks } = await readiness(hub);
   return { status, stream: checks.stream!.ok };
 }
+
+Deno.test({
+  name: `app: while Redis refuses, events are stored, and readiness says why${ownMissing && ` (${ownMissing})`}`,
+  ignore: ownMissing !== "",
+  fn: async () => {
+    await using servers = await openServers();
+    await using redis = await RedisServer.start();
+    await using hub = await startHub({ env: { ...servers.env, EVENTHUB_STREAM_URL: redis.url } });
+    assertEquals([await post(hub, "before"), await ready(hub)], [200, { status: 200, stream: true }]);
+    await redis.send("DEL", `${servers.redis.prefix}:in`);
+    await redis.send("SET", `${servers.redis.prefix}:in`, "text");
+    await until("the group says why", async () => {
+      const { status, checks } = await readiness(hub);
+      return status === 200 && /WRONGTYPE/.test(checks["redis ingest"]!.detail);
+    });
+    await redis.send("DEL", `${servers.redis.prefix}:in`);
+    await until("the group is well", async () => (await readiness(hub)).checks["redis ingest"]!.ok);
+    await redis.send("CONFIG", "SET", "maxmemory", 1);
+    assertEquals(await post(hub, "after"), 200);
+    const { status, checks } = await readiness(hub);
+    assertEquals([status, checks.stream!.ok], [200, false]);
+    assertMatch(checks.stream!.detail, /OOM command not allowed/);
+    await redis.send("CONFIG", "SET", "maxmemory", 0);
+    await until("the stream is well", async () => (await ready(hub)).stream);
+    await redis.send("CONFIG", "SET", "requirepass", "another");
+    await redis.cut();
+    await until("the password is told of", async () => /NOAUTH/.test((await readiness(hub)).checks.stream!.detail));
+    assertEquals(await post(hub, "later"), 200);
+    await redis.send("CONFIG", "SET", "requirepass", "");
+    await until("the stream is well again", async () => (await ready(hub)).stream);
+    assertEquals((await hub.stop()).code, 0);
+  },
+});
 
 test("while Redis hangs events are stored, and the end is orderly", () =>
   withProxies(async (hub, { redis }) => {

@@ -35,6 +35,12 @@ test("starts with least permissions, is ready, and ends with 0 on SIGTERM", asyn
   const ready = await get(`${hub.httpUrl}/readyz?verbose`);
   assertEquals(ready.status, 200, JSON.stringify(ready.body));
   assertEquals(await publish(hub.httpUrl, "a"), { status: "success", id: "a", duplicate: false });
+  // Nothing comes in by a stream here, and the routes are there all the same.
+  assertEquals(await get(`${hub.httpUrl}/dead-letters`), {
+    status: 200,
+    body: { dead_letters: [], next_cursor: null },
+  });
+  assertEquals((await get(`${hub.httpUrl}/dead-letters/in:m:1-0`)).status, 404);
   assertEquals((await hub.stop()).code, 0);
 });
 

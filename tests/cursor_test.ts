@@ -1,7 +1,15 @@
 /** Cursors: what goes in comes out, and whatever else is given is noticed. */
 import { assert, assertEquals, assertMatch, assertNotEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { checkOf, decodeLiveCursor, decodePageCursor, encodeLiveCursor, encodePageCursor } from "../src/cursor.ts";
+import {
+  checkOf,
+  decodeLetterCursor,
+  decodeLiveCursor,
+  decodePageCursor,
+  encodeLetterCursor,
+  encodeLiveCursor,
+  encodePageCursor,
+} from "../src/cursor.ts";
 import { HubError } from "../src/errors.ts";
 import { CURSOR_CHARACTERS_MAX } from "../src/limits.ts";
 
@@ -31,16 +39,20 @@ Deno.test("cursor: positions and fields come back, in characters that need no es
     const cursor = encodeLiveCursor(tenant, fields);
     assertMatch(cursor, URL_SAFE);
     assertEquals(decodeLiveCursor(tenant, cursor), fields);
+    const place = fields.join("_");
+    assertEquals(decodeLetterCursor(tenant, encodeLetterCursor(tenant, place)), place);
   }));
 });
 
 Deno.test("cursor: each single altered, missing or added character is noticed", () => {
   const page = encodePageCursor("default", "desc", { timestamp: 1_752_582_896_789, tie: "00000000000000000042" });
   const live = encodeLiveCursor("default", ["epoch1", "zz42", "1x2y3z"]);
+  const letters = encodeLetterCursor("default", "6876f2a0c1d2e3f405162738");
   for (
     const [cursor, decode] of [
       [page, (text: string) => decodePageCursor("default", "desc", text)],
       [live, (text: string) => decodeLiveCursor("default", text)],
+      [letters, (text: string) => decodeLetterCursor("default", text)],
     ] as const
   ) {
     decode(cursor);
@@ -70,7 +82,12 @@ Deno.test("cursor: the other kind, another order and another tenant are named", 
   const page = encodePageCursor("default", "desc", { timestamp: 1, tie: "a" });
   const live = encodeLiveCursor("default", ["e", "1", "c"]);
   assertStringIncludes(refusal(() => decodePageCursor("default", "desc", live)), "one of a stream");
-  assertStringIncludes(refusal(() => decodeLiveCursor("default", page)), "one of a list");
+  assertStringIncludes(refusal(() => decodeLiveCursor("default", page)), "one of a list of events");
+  const letters = encodeLetterCursor("default", "5");
+  assertStringIncludes(refusal(() => decodePageCursor("default", "desc", letters)), "one of a list of dead letters");
+  assertStringIncludes(refusal(() => decodeLetterCursor("default", page)), "wanted is a next_cursor of a list of dead");
+  assertStringIncludes(refusal(() => decodeLetterCursor("default", live)), "one of a stream");
+  assertStringIncludes(refusal(() => decodeLetterCursor("other", letters)), "another tenant");
   assertStringIncludes(refusal(() => decodePageCursor("default", "asc", page)), "order=asc");
   assertStringIncludes(refusal(() => decodePageCursor("other", "desc", page)), "another tenant");
   assertStringIncludes(refusal(() => decodeLiveCursor("other", live)), "another tenant");
@@ -80,10 +97,12 @@ Deno.test("cursor: what is no cursor is refused, however long", () => {
   for (const text of ["", ".", "..", "l", "latest", "0", "\u0000", "l..", "p1.a.1.ra.", "x".repeat(10_000_000)]) {
     refusal(() => decodeLiveCursor("default", text));
     refusal(() => decodePageCursor("default", "desc", text));
+    refusal(() => decodeLetterCursor("default", text));
   }
   fc.assert(fc.property(fc.string({ maxLength: 60 }), (text) => {
     refusal(() => decodeLiveCursor("default", text));
     refusal(() => decodePageCursor("default", "desc", text));
+    refusal(() => decodeLetterCursor("default", text));
   }));
 });
 

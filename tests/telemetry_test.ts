@@ -3,6 +3,7 @@ import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes 
 import { getLogger, reset } from "@logtape/logtape";
 import { HubError } from "../src/errors.ts";
 import { configureLogging, Metrics, withMetrics } from "../src/telemetry.ts";
+import type { StreamMeasures } from "../src/telemetry_stream.ts";
 import { openTestHub } from "./harness.ts";
 
 const EVENT = { user_id: "u1", event_type: "purchase", amount: 1 };
@@ -82,6 +83,48 @@ Deno.test("telemetry: the metrics of all threads are one text, of the process on
   assertMatch(text, /^eventhub_build_info\{version="[^"]+",thread="http"\} 1$/m);
   const families = text.match(/^# TYPE \S+/gm)!;
   assertEquals(new Set(families).size, families.length);
+});
+
+Deno.test("telemetry: of a stream what is known has a sample, and what is not has none", async () => {
+  const load = () => ({ subscribers: 0, windowSubscribers: 0, eventsInFlight: 0 });
+  const known: StreamMeasures = {
+    server: {
+      entries: { live: 7, inbound: 2 },
+      groups: [{ group: "rollup", pending: 3, lag: 4 }, { group: "ingest", pending: 1, lag: null }],
+    },
+    workers: { lost: { rollup: 5, ingest: 0 }, overruns: { rollup: 8 }, swept: 6, uncountedAgeMs: 1_500 },
+  };
+  let now: StreamMeasures = known;
+  const metrics = new Metrics({ thread: "http", load, stream: () => Promise.resolve(now) });
+  const samples = async () =>
+    (await metrics.text()).split("\n").filter((line) =>
+      /^eventhub_(stream_(up|entries|group)|swept|uncounted)/.test(line)
+    );
+  // Asked twice: nothing adds up.
+  await samples();
+  assertEquals((await samples()).toSorted(), [
+    'eventhub_stream_entries_lost_total{group="ingest",thread="http"} 0',
+    'eventhub_stream_entries_lost_total{group="rollup",thread="http"} 5',
+    'eventhub_stream_entries{stream="inbound",thread="http"} 2',
+    'eventhub_stream_entries{stream="live",thread="http"} 7',
+    'eventhub_stream_group_lag{group="rollup",thread="http"} 4',
+    'eventhub_stream_group_overruns_total{group="rollup",thread="http"} 8',
+    'eventhub_stream_group_pending{group="ingest",thread="http"} 1',
+    'eventhub_stream_group_pending{group="rollup",thread="http"} 3',
+    'eventhub_stream_up{thread="http"} 1',
+    'eventhub_swept_events_total{thread="http"} 6',
+    'eventhub_uncounted_age_seconds{thread="http"} 1.5',
+  ]);
+  now = { server: null, workers: { ...known.workers!, uncountedAgeMs: null } };
+  assertEquals((await samples()).toSorted(), [
+    'eventhub_stream_entries_lost_total{group="ingest",thread="http"} 0',
+    'eventhub_stream_entries_lost_total{group="rollup",thread="http"} 5',
+    'eventhub_stream_group_overruns_total{group="rollup",thread="http"} 8',
+    'eventhub_stream_up{thread="http"} 0',
+    'eventhub_swept_events_total{thread="http"} 6',
+  ]);
+  now = { server: null, workers: null };
+  assertEquals(await samples(), ['eventhub_stream_up{thread="http"} 0']);
 });
 
 Deno.test("telemetry: the log is JSON lines, or text with what the message leaves out", async () => {

@@ -155,6 +155,7 @@ rule("a skipped test says why in its name", () => {
 rule("every driver stands under the suite of its port", () => {
   const suites = [
     { folder: "src/storage", port: "implements EventStore", suite: "tests/storage/conformance.ts" },
+    { folder: "src/storage", port: "implements DeadLetters", suite: "tests/storage/dead_letters_conformance.ts" },
     { folder: "src/stream", port: "implements EventStream", suite: "tests/stream/conformance.ts" },
   ];
   const breaches: string[] = [];

@@ -51,6 +51,23 @@ export interface EventsAnswer {
   readonly next_cursor: string | null;
 }
 
+/** A dead letter as `GET /dead-letters` and `GET /dead-letters/{id}` give it. */
+export interface DeadLetterAnswer {
+  readonly id: string;
+  readonly failed_at: string;
+  readonly code: ErrorCode;
+  readonly detail: string;
+  readonly errors: readonly FieldError[];
+  /** An event, or the text of a message that was none. */
+  readonly payload: unknown;
+}
+
+/** Answer of `GET /dead-letters`. */
+export interface DeadLettersAnswer {
+  readonly dead_letters: readonly DeadLetterAnswer[];
+  readonly next_cursor: string | null;
+}
+
 /** One row of `GET /aggregates`; amounts are decimal texts. */
 export interface AggregateAnswerRow {
   readonly start: string;

@@ -1,5 +1,6 @@
 /** The command line: all commands, and the rules they share. */
 import { Command } from "commander";
+import { deadLettersCommand } from "./dead_letters.ts";
 import { eventsCommand } from "./events.ts";
 import { generateCommand } from "./generate.ts";
 import { metricsCommand } from "./metrics.ts";
@@ -34,6 +35,7 @@ export function createProgram(version: string): Command {
       metricsCommand(),
       generateCommand(),
       rollupsCommand(),
+      deadLettersCommand(),
       versionCommand(version),
     ]
   ) program.addCommand(command);

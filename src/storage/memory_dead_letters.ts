@@ -1,4 +1,4 @@
-/** Dead letters in memory: for tests, and beside the memory store. */
+/** Dead letters in memory: for tests, and where no stream comes in that could bring any. */
 import type { DeadLetter, DeadLetterPage, DeadLetters } from "../dead_letters.ts";
 import { HubError } from "../errors.ts";
 import { DEAD_LETTERS_MAX } from "../limits.ts";

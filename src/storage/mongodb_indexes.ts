@@ -1,7 +1,15 @@
 /** The indexes of the database: no more than the questions ask for, since each one costs every insert. */
 import { getLogger } from "@logtape/logtape";
-import { type CreateIndexesOptions, type Db, type Document, type IndexDescription, MongoError } from "mongodb";
+import {
+  type Collection,
+  type CreateIndexesOptions,
+  type Db,
+  type Document,
+  type IndexDescription,
+  MongoError,
+} from "mongodb";
 import type { EventDocument } from "./mongodb_documents.ts";
+import { loggable } from "./mongodb_errors.ts";
 
 const log = getLogger(["eventhub", "mongodb"]);
 
@@ -20,7 +28,7 @@ const INDEXES: readonly Index[] = [
   // Recount of a slice (settle). In the order of time, as events come in.
   { collection: "events", keys: { slice: 1 } },
   // Replay in the order of publication, `oldest`, purge. In the order of insertion.
-  { collection: "events", keys: { pub: 1, _id: 1 } },
+  { collection: "events", keys: { pub: 1, arrival: 1 } },
   // The oldest that nobody counted (sweep, settle). Holds only those.
   {
     collection: "events",
@@ -45,6 +53,11 @@ const INDEXES: readonly Index[] = [
   { collection: "dead_letters", keys: { tenant: 1, arrival: 1 } },
   // Erasure.
   { collection: "dead_letters", keys: { tenant: 1, user_id: 1 } },
+];
+
+/** Indexes of earlier versions, by name: they would cost every insert for nothing. */
+const OBSOLETE: readonly Pick<Index & { readonly name: string }, "collection" | "name">[] = [
+  { collection: "events", name: "pub_1__id_1" },
 ];
 
 const NAMESPACE_NOT_FOUND = 26;
@@ -78,12 +91,29 @@ interface ExistingIndex {
 }
 
 /**
- * Creates what is missing, and only that: creating takes rights that reading and writing do not. Building on a large
- * collection may take hours: `connect` gives a connection of its own that waits for as long.
+ * Creates what is missing, and only that: creating takes rights that reading and writing do not. Then drops what earlier
+ * versions had in its place. Building on a large collection may take hours: `connect` gives a connection of its own that
+ * waits for as long.
  */
 export async function createIndexes(database: Db, connect: () => Promise<Db & AsyncDisposable>): Promise<void> {
-  const missing = await missingIndexes(database);
-  if (missing.size === 0) return;
+  const existing = new Map<string, readonly ExistingIndex[]>();
+  for (const collection of new Set(INDEXES.map(({ collection }) => collection))) {
+    existing.set(collection, await existingIndexes(database, collection));
+  }
+  refuseForeign(existing.get("events") ?? []);
+  const missing = missingIndexes(existing);
+  if (missing.size > 0) await build(missing, connect);
+  for (const { collection, name } of OBSOLETE) {
+    if (existing.get(collection)?.some((found) => found.name === name)) {
+      await dropIndex(database.collection(collection), name);
+    }
+  }
+}
+
+async function build(
+  missing: ReadonlyMap<string, NamedIndex[]>,
+  connect: () => Promise<Db & AsyncDisposable>,
+): Promise<void> {
   await using patient = await connect();
   for (const [collection, indexes] of missing) {
     const names = indexes.map(({ name }) => name).join(", ");
@@ -96,13 +126,28 @@ export async function createIndexes(database: Db, connect: () => Promise<Db & As
   }
 }
 
+/** A hub works with an index too many, and another process may have been faster. */
+async function dropIndex(collection: Collection, name: string): Promise<void> {
+  const which = { name, collection: collection.collectionName };
+  try {
+    await collection.dropIndex(name);
+    log.info("The index {name} of {collection} is not needed any more and was dropped", which);
+  } catch (cause) {
+    if (!(cause instanceof MongoError)) throw cause;
+    log.warn("The index {name} of {collection} is not needed any more and was not dropped", {
+      ...which,
+      cause: loggable(cause),
+    });
+  }
+}
+
+type NamedIndex = IndexDescription & { readonly name: string };
+
 /** By the name of their collection; those too that are not ready yet. */
-async function missingIndexes(database: Db): Promise<Map<string, (IndexDescription & { name: string })[]>> {
-  const missing = new Map<string, (IndexDescription & { name: string })[]>();
+function missingIndexes(existing: ReadonlyMap<string, readonly ExistingIndex[]>): Map<string, NamedIndex[]> {
+  const missing = new Map<string, NamedIndex[]>();
   for (const [collection, indexes] of Map.groupBy(INDEXES, ({ collection }) => collection)) {
-    const existing = await existingIndexes(database, collection);
-    if (collection === "events") refuseForeign(existing);
-    const ready = new Set(existing.filter(({ isBuilding }) => !isBuilding).map(({ name }) => name));
+    const ready = new Set(existing.get(collection)?.filter(({ isBuilding }) => !isBuilding).map(({ name }) => name));
     const absent = indexes.map(({ keys, options = {} }) => ({
       key: keys,
       name: Object.entries(keys).flat().join("_"),

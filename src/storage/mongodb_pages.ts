@@ -10,7 +10,7 @@ import {
 } from "../limits.ts";
 import type { PublicationPlace } from "../publication.ts";
 import type { EventFilter, EventPage, PagePosition, PageRequest } from "../storage.ts";
-import { type EventDocument, eventKey, fromDocument } from "./mongodb_documents.ts";
+import { type EventDocument, eventKey, fromDocument, insertionOf } from "./mongodb_documents.ts";
 
 const TIE = /^[0-9a-f]{24}$/;
 
@@ -74,13 +74,13 @@ class Stretch {
   ): Promise<{ found: EventDocument[]; end: PagePosition | undefined }> {
     const { eventTypes } = this.#filter;
     const bound = eventTypes === undefined ? null : await this.#entryAt(look, after);
-    const found = await this.#find(this.#conditions(after, bound === null ? null : placeOf(bound)), {})
+    const found = await this.#find(this.#conditions(after, bound === null ? null : pagePlaceOf(bound)), {})
       .limit(limit + 1).batchSize(MONGODB_REPLY_DOCUMENTS).toArray();
     const part = found.slice(0, limit);
     const last = found.length > limit ? part.at(-1) : bound;
     return {
       found: part.filter(({ erased }) => erased === undefined),
-      end: last ? placeOf(last) : undefined,
+      end: last ? pagePlaceOf(last) : undefined,
     };
   }
 
@@ -121,7 +121,7 @@ class Stretch {
   }
 }
 
-function placeOf({ timestamp, arrival }: Listed): PagePosition {
+function pagePlaceOf({ timestamp, arrival }: Listed): PagePosition {
   return { timestamp: timestamp.getTime(), tie: arrival.toHexString() };
 }
 
@@ -131,7 +131,12 @@ export function eventsBehind(after: PublicationPlace | null, until?: number): Fi
   // Documents of other programs have no `pub`: a comparison with a date finds dates alone.
   if (after === null) return { pub: { $gte: new Date(0), ...end } };
   const pub = new Date(after.pub);
-  return { pub: { $gte: pub, ...end }, $or: [{ pub: { $gt: pub } }, { _id: { $gt: after.key } }] };
+  return { pub: { $gte: pub, ...end }, $or: [{ pub: { $gt: pub } }, { arrival: { $gt: insertionOf(after.pend) } }] };
+}
+
+/** The place of a document in the order of publication. What was changed by hand may have lost its arrival. */
+export function placeOf({ pub, arrival }: Pick<EventDocument, "pub" | "arrival">): PublicationPlace {
+  return { pub: pub.getTime(), pend: arrival instanceof ObjectId ? arrival.toHexString() : "" };
 }
 
 function timesOf(

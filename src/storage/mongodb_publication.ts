@@ -1,20 +1,21 @@
 /** What a stream asks of the store: the order of publication, what may be missing in it, and the epochs of the stream. */
 import { type Collection, type Filter } from "mongodb";
 import { MONGODB_COMMAND_DOCUMENTS, MONGODB_READ_MS, MONGODB_REPLY_DOCUMENTS } from "../limits.ts";
-import type {
-  Epoch,
-  Insertion,
-  PublicationPage,
-  PublicationPlace,
-  PublicationSource,
-  StoredEvent,
+import {
+  comparePlaces,
+  type Epoch,
+  type Insertion,
+  type PublicationPage,
+  type PublicationPlace,
+  type PublicationSource,
+  type StoredEvent,
 } from "../publication.ts";
 import type { Appender } from "./mongodb_append.ts";
 import { chunksOf, eachOf } from "./mongodb_batches.ts";
 import type { EpochDocument, MongoConnection } from "./mongodb_connection.ts";
 import { isRefusedAsDuplicate } from "./mongodb_errors.ts";
 import { type EventDocument, fromDocument, insertionOf } from "./mongodb_documents.ts";
-import { eventsBehind } from "./mongodb_pages.ts";
+import { eventsBehind, placeOf } from "./mongodb_pages.ts";
 
 /** The store as a stream sees it. */
 export class Publications implements PublicationSource {
@@ -38,23 +39,29 @@ export class Publications implements PublicationSource {
     { after, until, limit, tenant }: { after: PublicationPlace; until?: number; limit: number; tenant?: string },
   ): Promise<PublicationPage> {
     return this.#connection.read(async ({ events }) => {
-      const found = await events.find(eventsBehind(after, until), { maxTimeMS: MONGODB_READ_MS }).sort({
-        pub: 1,
-        _id: 1,
-      })
+      const found = await events.find(eventsBehind(after, until), { maxTimeMS: MONGODB_READ_MS })
+        .sort({ pub: 1, arrival: 1 })
         .limit(limit).batchSize(MONGODB_REPLY_DOCUMENTS).toArray();
       const last = found.at(-1);
       return {
         entries: visible(found).filter(({ event }) => tenant === undefined || event.tenant === tenant),
-        place: last === undefined ? after : { pub: last.pub.getTime(), key: last._id },
+        place: last === undefined ? after : placeOf(last),
         caughtUp: found.length < limit,
       };
     });
   }
 
+  firstReceived({ pub, receivedAt }: { pub: number; receivedAt: number }): Promise<PublicationPlace | null> {
+    return this.#connection.run(async ({ events }) => {
+      const filter = { pub: { $gte: new Date(pub) }, received_at: { $gte: new Date(receivedAt) } };
+      const found = await events.findOne(filter, { projection: { pub: 1, arrival: 1 }, sort: { pub: 1, arrival: 1 } });
+      return found === null ? null : placeOf(found);
+    });
+  }
+
   oldest(): Promise<number | null> {
     return this.#connection.run(async ({ events }) => {
-      const found = await events.findOne(eventsBehind(null), { projection: { pub: 1 }, sort: { pub: 1, _id: 1 } });
+      const found = await events.findOne(eventsBehind(null), { projection: { pub: 1 }, sort: { pub: 1, arrival: 1 } });
       return found?.pub.getTime() ?? null;
     });
   }
@@ -71,10 +78,9 @@ export class Publications implements PublicationSource {
     return this.#connection.run(async ({ events }) => {
       // Erasure may have come between the reading and the clearing of a pass.
       await events.updateMany({ unpub: { $exists: true }, erased: true }, { $unset: { unpub: "" } });
-      return visible(
-        await events.find({ unpub: { $exists: true } }).sort({ pub: 1 })
-          .limit(limit).batchSize(MONGODB_REPLY_DOCUMENTS).toArray(),
-      );
+      const found = await events.find({ unpub: { $exists: true } }).sort({ pub: 1 })
+        .limit(limit).batchSize(MONGODB_REPLY_DOCUMENTS).toArray();
+      return visible(found).sort(comparePlaces);
     });
   }
 

@@ -7,7 +7,7 @@ import { MINUTE_MS, minuteOf } from "../window.ts";
 import { chunksOf, eachOf } from "./mongodb_batches.ts";
 import type { Collections, PurgeDocument } from "./mongodb_connection.ts";
 import type { EventDocument } from "./mongodb_documents.ts";
-import { eventsBehind } from "./mongodb_pages.ts";
+import { eventsBehind, placeOf } from "./mongodb_pages.ts";
 
 const log = getLogger(["eventhub", "mongodb"]);
 
@@ -91,11 +91,11 @@ export async function purge(collections: Collections, { border, state, settle, n
   let ahead: Doomed[] = [];
   for (let after: Doomed | null = null, end = false; !end;) {
     const page: Doomed[] = await events.find<Doomed>(
-      eventsBehind(after && { pub: after.pub.getTime(), key: after._id }),
+      eventsBehind(after && placeOf(after)),
       { projection: { timestamp: 1, received_at: 1, pub: 1, arrival: 1, pend: 1, unpub: 1, erased: 1 }, session },
-    ).sort({ pub: 1, _id: 1 }).limit(MONGODB_COMMAND_DOCUMENTS).toArray();
+    ).sort({ pub: 1, arrival: 1 }).limit(MONGODB_COMMAND_DOCUMENTS).toArray();
     after = page.at(-1) ?? null;
-    const found = [...ahead, ...byArrival(page.filter(isSound))];
+    const found = [...ahead, ...page.filter(isSound)];
     const { count, isEnd } = dueOf(found, border);
     end = isEnd || page.length < MONGODB_COMMAND_DOCUMENTS;
     ahead = found.slice(count);
@@ -142,13 +142,6 @@ function dueOf(found: readonly Doomed[], border: PurgeBorder): { count: number; 
     if (fate === "held" || fate === "kept") return { count, isEnd: true };
   }
   return { count, isEnd: false };
-}
-
-/** Published in one moment, they lie in the order of their ids; what decides is which of them was stored first. */
-function byArrival(page: readonly Doomed[]): Doomed[] {
-  return page.toSorted((a, b) =>
-    a.pub.getTime() - b.pub.getTime() || (a.arrival.toHexString() < b.arrival.toHexString() ? -1 : 1)
-  );
 }
 
 /** Whether an event came after everything was counted, of a minute that would lose some. Found by an index of few. */

@@ -104,6 +104,13 @@ export class Settler implements SettleSource {
     });
   }
 
+  uncountedSince(): Promise<number | null> {
+    return this.#connection.run(async ({ events }) => {
+      const found = await events.findOne({ pend: { $exists: true } }, { projection: { pub: 1 }, sort: { pub: 1 } });
+      return found?.pub.getTime() ?? null;
+    });
+  }
+
   /** As {@link sweep}, in the session of a caller, who wants to hear of at most `namedMax` changed cells. */
   async sweepIn(
     collections: Collections,

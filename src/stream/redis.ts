@@ -5,29 +5,35 @@
  */
 import { getLogger } from "@logtape/logtape";
 import { decodeLiveCursor, encodeLiveCursor } from "../cursor.ts";
+import { HubError } from "../errors.ts";
 import { heldBytes } from "../event.ts";
 import {
   LOG_PAGE_BYTES_MAX,
+  REPLAY_OVERLAP_PAGE_ENTRIES,
   RETENTION_MIN_MS,
   STREAM_ENTRIES_DEFAULT,
   STREAM_PAGE_ENTRIES,
   STREAM_SEARCH_AGAIN_MS,
   STREAM_SEARCH_ENTRIES,
 } from "../limits.ts";
-import type { PublicationSource } from "../publication.ts";
+import { comparePlaces, type PublicationSource } from "../publication.ts";
 import type { ChangedCells, EventStream, LogEntry, LogPage, Opened, Position, Reset, Start } from "../stream.ts";
+import type { ServerMeasures } from "../telemetry_stream.ts";
 import { wait } from "../worker.ts";
-import { RedisConnection } from "./redis_connection.ts";
+import { RedisConnection, unlessRefused } from "./redis_connection.ts";
 import { fromFields, type RawEntry, type StreamEntry } from "./redis_entry.ts";
 import { RedisEpochs, type StreamState } from "./redis_epochs.ts";
 import { forgetUser } from "./redis_forget.ts";
+import { measureStreams } from "./redis_measures.ts";
 import {
   compareIds,
   formatPosition,
   fromCursorFields,
   millisecondsOf,
+  type OverlapPlace,
   parsePosition,
   type Place,
+  type StreamPlace,
   toCursorFields,
 } from "./redis_position.ts";
 import { Publisher } from "./redis_publisher.ts";
@@ -36,6 +42,9 @@ import { RedisKeys } from "./redis_scripts.ts";
 import { RedisTail } from "./redis_tail.ts";
 
 const log = getLogger(["eventhub", "redis"]);
+
+/** What a probe writes is of no use to anybody. */
+const PROBE_KEPT_MS = 1_000;
 
 /** Where the stream is, and what tests shorten. */
 export interface RedisStreamOptions {
@@ -69,6 +78,7 @@ export class RedisStream implements EventStream {
   /** Searches for entries of erased users that are to be made again. */
   readonly #searches = new Set<Promise<void>>();
   #complained = false;
+  #checking: Promise<void> | null = null;
 
   private constructor(options: RedisStreamOptions) {
     const { url, source, prefix = "events", timeoutMs } = options;
@@ -115,21 +125,12 @@ export class RedisStream implements EventStream {
   async read({ after, limit: wanted, tenant }: { after: Position; limit: number; tenant?: string }): Promise<LogPage> {
     // What is read and cut off again must not be much.
     const limit = Math.min(wanted, STREAM_PAGE_ENTRIES);
-    const place = parsePosition(after);
-    const behind = place.phase === "stream" ? place.id : place.head;
-    const state = await this.#epochs.look({ after: behind, count: place.phase === "stream" ? limit : 1 });
-    const goOn = await this.#goOn(state, place);
-    if (goOn.reset === EXPIRED && place.phase === "stream" && !isGap(state, place)) {
-      return await this.#skip(place, { limit, tenant });
+    for (let place = parsePosition(after);;) {
+      const page = await this.#read(place, { limit, tenant });
+      const isEmpty = page.entries.length === 0 && !page.caughtUp && page.reset === undefined;
+      if (!isEmpty || tenant !== undefined) return page;
+      place = parsePosition(page.position);
     }
-    if (goOn.reset === null && goOn.place.phase === "stream") {
-      return this.#page(state, goOn.place.id, { atEnd: state.entries.length < limit, tenant });
-    }
-    const reset = goOn.reset === null ? {} : { reset: goOn.reset };
-    if (goOn.place.phase === "stream") {
-      return { entries: [], position: formatPosition(goOn.place), caughtUp: false, ...reset };
-    }
-    return { ...await this.#replay.read(goOn.place, { limit, tenant }), ...reset };
   }
 
   cursor(tenant: string, position: Position): string {
@@ -150,7 +151,7 @@ export class RedisStream implements EventStream {
    */
   async forget(tenant: string, userId: string): Promise<number> {
     this.#publisher.forget(tenant, userId);
-    const search = () => forgetUser(this.#connection, { keys: this.#keys, tenant, userId });
+    const search = () => unlessRefused(forgetUser(this.#connection, { keys: this.#keys, tenant, userId }));
     const forgotten = await search();
     const again = wait(STREAM_SEARCH_AGAIN_MS, this.#stopping.signal).then(async () => {
       if (!this.#stopping.signal.aborted) await search();
@@ -158,6 +159,25 @@ export class RedisStream implements EventStream {
       .finally(() => this.#searches.delete(again));
     this.#searches.add(again);
     return forgotten;
+  }
+
+  /** Resolves when the stream can be read and written; rejects with the reason why not. Asked by many, it asks once. */
+  check(): Promise<void> {
+    return this.#checking ??= this.#check().finally(() => this.#checking = null);
+  }
+
+  async #check(): Promise<void> {
+    const { problem } = this.#connection;
+    if (problem !== null) throw new HubError("unavailable", "Redis cannot be reached", { cause: problem });
+    await this.#epochs.look();
+    await unlessRefused(this.#connection.ask("SET", this.#keys.probe, 1, "PX", PROBE_KEPT_MS));
+    const { trouble } = this.#publisher;
+    if (trouble !== null) throw new HubError("unavailable", `Events cannot be published: ${trouble}`);
+  }
+
+  /** How long the streams are, and how far the hub's groups are with them. */
+  measure(): Promise<ServerMeasures> {
+    return unlessRefused(measureStreams(this.#connection, this.#keys));
   }
 
   /** Resolves when everything this process stored is published; while Redis is away, it waits. */
@@ -172,8 +192,22 @@ export class RedisStream implements EventStream {
     await Promise.all(parts.map((part) => part[Symbol.asyncDispose]()));
   }
 
+  async #read(place: Place, { limit, tenant }: { limit: number; tenant?: string }): Promise<LogPage> {
+    const ahead = aheadOf(place, limit);
+    const state = await this.#epochs.look(ahead);
+    const { place: goOn, reset } = await this.#goOn(state, place);
+    if (reset === EXPIRED && place.phase === "stream" && !isGap(state, place)) {
+      return await this.#skip(place, { limit, tenant });
+    }
+    if (reset !== null) return { entries: [], position: formatPosition(goOn), caughtUp: false, reset };
+    if (goOn.phase === "stream" || goOn.phase === "overlap") {
+      return this.#page(state, goOn, { atEnd: state.entries.length < ahead.count, limit, tenant });
+    }
+    return await this.#replay.read(goOn, { state, limit, tenant });
+  }
+
   async #follow(place: Place): Promise<Opened> {
-    const state = await this.#epochs.look({ after: place.phase === "stream" ? place.id : place.head, count: 1 });
+    const state = await this.#epochs.look(aheadOf(place, 1));
     const { place: at, reset } = await this.#goOn(state, place);
     return { position: formatPosition(at), reset };
   }
@@ -208,16 +242,16 @@ export class RedisStream implements EventStream {
     const time = place.phase === "stream" ? millisecondsOf(place.id) : place.at.pub;
     // Half of it leaves room for clocks that differ.
     if (time > this.#source.now() - this.#retentionMinMs / 2) return false;
-    if (place.phase === "replay") return await this.#replay.isExpired(place.at);
-    if (isGap(state, place)) return await this.#replay.isExpired({ pub: time, key: "" });
+    if (place.phase !== "stream") return await this.#replay.isExpired(place.at);
+    if (isGap(state, place)) return await this.#replay.isExpired({ pub: time, pend: "" });
     const next = state.entries.at(0);
     const entry = next === undefined ? null : fromFields(next);
-    return entry !== null && await this.#replay.isExpired({ pub: entry.pub, key: "" });
+    return entry !== null && await this.#replay.isExpired({ pub: entry.pub, pend: "" });
   }
 
   /** Goes on in the stream where the oldest event kept may be, so that the reader's place does not go back. */
   async #skip(
-    place: Place & { readonly phase: "stream" },
+    place: StreamPlace,
     options: { limit: number; tenant?: string },
   ): Promise<LogPage> {
     const oldest = await this.#source.oldest() ?? Infinity;
@@ -233,24 +267,32 @@ export class RedisStream implements EventStream {
       const entries = state.entries.slice(skipped, skipped + options.limit);
       const atEnd = state.entries.length < STREAM_SEARCH_ENTRIES &&
         skipped + entries.length === state.entries.length;
-      return { ...this.#page({ ...state, entries }, at, { ...options, atEnd }), reset: EXPIRED };
+      return { ...this.#page({ ...state, entries }, { ...place, id: at }, { ...options, atEnd }), reset: EXPIRED };
     }
   }
 
-  /** A page of entries that were read, no longer than `LOG_PAGE_BYTES_MAX` allows. `atEnd`: there are no others. */
-  #page(state: StreamState, after: string, { atEnd, tenant }: { atEnd: boolean; tenant?: string }): LogPage {
+  /**
+   * A page of the entries that were read, at most `limit`, and no longer than `LOG_PAGE_BYTES_MAX` allows. `atEnd`: there
+   * are no others.
+   */
+  #page(
+    state: StreamState,
+    place: StreamPlace | OverlapPlace,
+    { atEnd, limit, tenant }: { atEnd: boolean; limit: number; tenant?: string },
+  ): LogPage {
     const entries: LogEntry[] = [];
-    let [read, next, bytes] = [after, 0, 0];
-    while (next < state.entries.length && bytes < LOG_PAGE_BYTES_MAX) {
+    let [read, next, bytes] = [place.id, 0, 0];
+    while (next < state.entries.length && entries.length < limit && bytes < LOG_PAGE_BYTES_MAX) {
       const raw = state.entries[next++]!;
       read = raw.id;
       const entry = this.#parse(raw);
       if (entry === null || (tenant !== undefined && entry.event.tenant !== tenant)) continue;
-      entries.push({ event: entry.event, position: formatPosition(streamPlace(state.epoch, entry.id)) });
+      if (isReplayed(place, entry)) continue;
+      entries.push({ event: entry.event, position: formatPosition(placeBehind(state, place, entry.id)) });
       bytes += heldBytes(entry.event);
     }
     const caughtUp = read === state.last || (atEnd && next === state.entries.length);
-    return { entries, position: formatPosition(streamPlace(state.epoch, caughtUp ? state.last : read)), caughtUp };
+    return { entries, position: formatPosition(placeBehind(state, place, caughtUp ? state.last : read)), caughtUp };
   }
 
   #parse(raw: RawEntry): StreamEntry | null {
@@ -263,8 +305,26 @@ export class RedisStream implements EventStream {
   }
 }
 
+/** What to look at for a page of a place. In an overlap most entries are left out until their time is that of `at`. */
+function aheadOf(place: Place, limit: number): { after: string; count: number } {
+  if (place.phase === "stream") return { after: place.id, count: limit };
+  if (place.phase !== "overlap") return { after: place.head, count: 0 };
+  return { after: place.id, count: millisecondsOf(place.id) < place.at.pub ? REPLAY_OVERLAP_PAGE_ENTRIES : limit };
+}
+
+/** Whether a reader has an entry from the store. */
+function isReplayed(place: StreamPlace | OverlapPlace, entry: StreamEntry): boolean {
+  return place.phase === "overlap" && compareIds(entry.id, place.head) <= 0 && comparePlaces(entry, place.at) <= 0;
+}
+
+/** A place further on: behind H there is no overlap. */
+function placeBehind({ epoch }: StreamState, place: StreamPlace | OverlapPlace, id: string): Place {
+  return place.phase === "overlap" && compareIds(id, place.head) < 0 ? { ...place, id } : streamPlace(epoch, id);
+}
+
 /** Whether the stream no longer holds what lay right behind a place of it. */
-function isGap(state: StreamState, place: Place): boolean {
-  if (place.epoch.number !== state.epoch.number) return true;
-  return place.phase === "stream" && state.trimmed && compareIds(place.id, state.first ?? state.last) < 0;
+function isGap({ epoch, floor }: StreamState, place: Place): boolean {
+  if (place.epoch.number !== epoch.number) return true;
+  if (place.phase !== "stream" && place.phase !== "overlap") return false;
+  return floor !== null && compareIds(place.id, floor) < 0;
 }

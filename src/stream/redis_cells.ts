@@ -1,9 +1,37 @@
 /** The stream of changed cells: names of cells to read again, and nothing that would be missed. */
+import { getLogger } from "@logtape/logtape";
 import { CELLS_ENTRIES_MAX, CELLS_PER_ENTRY_MAX } from "../limits.ts";
 import type { ChangedCell } from "../stream.ts";
+import { Trouble } from "../worker.ts";
 import type { RedisConnection, Reply } from "./redis_connection.ts";
 import { toEntries } from "./redis_entry.ts";
 import type { RedisKeys } from "./redis_scripts.ts";
+
+const log = getLogger(["eventhub", "redis"]);
+
+/** Names changed cells to all hubs, if it can: whoever follows windows also reads them anew from time to time. */
+export class CellNews {
+  readonly #keys: RedisKeys;
+  readonly #trouble = new Trouble({
+    begun: (cause) => log.warn("Changed cells cannot be named; hubs find them at their next look", { cause }),
+    over: () => log.info("Changed cells are named again"),
+  });
+
+  constructor(keys: RedisKeys) {
+    this.#keys = keys;
+  }
+
+  /** Never rejects. */
+  async tell(connection: RedisConnection, cells: readonly ChangedCell[]): Promise<void> {
+    if (cells.length === 0) return;
+    try {
+      await addCells(connection, { keys: this.#keys, cells });
+      this.#trouble.end();
+    } catch (cause) {
+      this.#trouble.begin(cause);
+    }
+  }
+}
 
 /** Tells all hubs that cells changed. */
 export async function addCells(

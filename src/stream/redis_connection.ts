@@ -16,6 +16,19 @@ const DISCONNECT_MS = 200;
 /** What Redis answers: text, numbers, nothing, and lists of these. */
 export type Reply = string | number | null | readonly Reply[];
 
+/** Settles as `work` does; a refusal becomes `unavailable`, for those whom only that concerns. */
+export async function unlessRefused<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (cause) {
+    if (!(cause instanceof RedisRefusal)) throw cause;
+    throw new HubError("unavailable", "Redis refuses what the hub asks", { cause });
+  }
+}
+
+/** The connections of this process that cannot be made, by URL: an outage is told once, however many there are. */
+const failing = new Map<string, Set<RedisConnection>>();
+
 /** Redis understood the command and refused it; its connection is sound. */
 export class RedisRefusal extends Error {
   override readonly name = "RedisRefusal";
@@ -34,7 +47,8 @@ export class RedisConnection implements AsyncDisposable {
   #waiting: Promise<void> | null = null;
   #unfollow = () => {};
   #closed = false;
-  #complained = false;
+  readonly #url: string;
+  #problem: Error | null = null;
 
   /**
    * `name` is what `CLIENT LIST` shows. `timeoutMs` is the longest wait for an answer. When `signal` is aborted, what is
@@ -42,6 +56,7 @@ export class RedisConnection implements AsyncDisposable {
    */
   constructor(url: string, options: { name: string; timeoutMs?: number; signal?: AbortSignal }) {
     this.#timeoutMs = options.timeoutMs ?? REDIS_COMMAND_MS;
+    this.#url = url;
     this.#opening = this.#open(url, options.name);
     const { signal } = options;
     if (signal === undefined) return;
@@ -69,13 +84,14 @@ export class RedisConnection implements AsyncDisposable {
       disconnectTimeout: DISCONNECT_MS,
       disableClientInfo: true,
     });
-    redis.on("error", (cause) => {
-      if (!this.#complained) log.warn("Redis cannot be reached; it is tried again and again", { cause });
-      this.#complained = true;
+    redis.on("error", (error: Error) => {
+      const cause = withoutArguments(error);
+      if (this.#problem === null) this.#complain(cause);
+      this.#problem = cause;
     });
     redis.on("ready", () => {
-      if (this.#complained) log.info("Redis can be reached again");
-      this.#complained = false;
+      if (this.#problem !== null) this.#praise();
+      this.#problem = null;
     });
     this.#redis = redis;
     return redis;
@@ -84,6 +100,11 @@ export class RedisConnection implements AsyncDisposable {
   /** Whether it was disposed. */
   get closed(): boolean {
     return this.#closed;
+  }
+
+  /** Why there is no connection, as was heard last; `null` while there is one, or nothing was heard. */
+  get problem(): Error | null {
+    return this.#problem;
   }
 
   /** Whether a command would be sent at once. */
@@ -106,10 +127,11 @@ export class RedisConnection implements AsyncDisposable {
     try {
       return await Promise.race([redis.call(command, ...args) as Promise<Reply>, late.promise]);
     } catch (cause) {
-      if (cause instanceof Error && cause.name === "ReplyError" && !isTransient(cause)) {
-        throw new RedisRefusal(cause.message, { cause });
-      }
-      throw new HubError("unavailable", "Redis cannot be reached", { cause });
+      if (!(cause instanceof Error)) throw cause;
+      const error = withoutArguments(cause);
+      if (error.name !== "ReplyError") throw new HubError("unavailable", "Redis cannot be reached", { cause: error });
+      if (!isTransient(error)) throw new RedisRefusal(error.message);
+      throw new HubError("unavailable", "Redis cannot do it now", { cause: error });
     } finally {
       clearTimeout(timer);
     }
@@ -131,6 +153,7 @@ export class RedisConnection implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
     this.#unfollow();
+    failing.get(this.#url)?.delete(this);
     const redis = await this.#opening;
     if (redis.status === "end") return;
     const ended = new Promise((resolve) => redis.once("end", resolve));
@@ -138,6 +161,18 @@ export class RedisConnection implements AsyncDisposable {
     if (redis.status === "reconnecting") redis.once("connect", () => redis.disconnect());
     else redis.disconnect();
     await ended;
+  }
+
+  #complain(cause: Error): void {
+    const others = failing.get(this.#url) ?? new Set();
+    if (others.size === 0) log.warn("Redis cannot be reached; it is tried again and again", { cause });
+    failing.set(this.#url, others.add(this));
+  }
+
+  #praise(): void {
+    const others = failing.get(this.#url);
+    others?.delete(this);
+    if (others?.size === 0) log.info("Redis can be reached again");
   }
 
   /** Commands that come while there is no connection wait for it together. */
@@ -155,7 +190,7 @@ export class RedisConnection implements AsyncDisposable {
         redis.off("ready", onReady);
         redis.off("end", onEnd);
         if (problem === undefined) resolve();
-        else reject(new HubError("unavailable", problem));
+        else reject(new HubError("unavailable", problem, { cause: this.#problem ?? undefined }));
       };
       const onReady = () => settle();
       const onEnd = () => settle("The connection to Redis is closed");
@@ -166,7 +201,17 @@ export class RedisConnection implements AsyncDisposable {
   }
 }
 
-/** Whether the server is starting, failing over or out of memory: it will answer otherwise later. */
+/**
+ * Whether the server is starting, failing over or out of memory: it will answer otherwise later. Before Redis 7 what a
+ * command in a script was answered stands behind `ERR Error running script (…): `.
+ */
 function isTransient(error: { message: string }): boolean {
-  return /^(?:LOADING|BUSY|MASTERDOWN|READONLY|OOM|MISCONF|CLUSTERDOWN|TRYAGAIN|NOREPLICAS) /.test(error.message);
+  return /^(?:ERR Error running script .*: -)?(?:LOADING|BUSY|MASTERDOWN|READONLY|OOM|MISCONF|CLUSTERDOWN|TRYAGAIN|NOREPLICAS) /
+    .test(error.message);
+}
+
+/** Errors of ioredis carry the command with its arguments: passwords and events, which belong into no log. */
+function withoutArguments(error: Error & { command?: unknown }): Error {
+  delete error.command;
+  return error;
 }

@@ -77,8 +77,9 @@ export function pendOf({ fields }: RawEntry): string {
   return at % 2 === 0 ? fields![at + 1]! : "";
 }
 
-/** Entries from an answer of XRANGE, XREADGROUP and their relatives. */
+/** Entries from an answer of XRANGE, XREADGROUP and their relatives. Before Redis 7 XAUTOCLAIM gives `null` for gone ones. */
 export function toEntries(reply: Reply | undefined): RawEntry[] {
   if (!Array.isArray(reply)) return [];
-  return (reply as readonly [string, readonly string[] | null][]).map(([id, fields]) => ({ id, fields }));
+  return (reply as readonly ([string, readonly string[] | null] | null)[])
+    .flatMap((entry) => entry === null ? [] : [{ id: entry[0], fields: entry[1] }]);
 }

@@ -9,7 +9,7 @@
 import { getLogger } from "@logtape/logtape";
 import { HubError } from "../errors.ts";
 import type { Epoch, PublicationSource } from "../publication.ts";
-import type { RedisConnection, Reply } from "./redis_connection.ts";
+import { type RedisConnection, type Reply, unlessRefused } from "./redis_connection.ts";
 import { type RawEntry, toEntries } from "./redis_entry.ts";
 import type { EpochName } from "./redis_position.ts";
 import { checkOfMarker, CLAIM, LOOK, newMarker, type RedisKeys } from "./redis_scripts.ts";
@@ -24,17 +24,16 @@ export interface StreamState {
   readonly epoch: Epoch;
   /** The largest id ever given out, `0-0` for none. */
   readonly last: string;
-  /** The oldest entry; `null` when there is none. */
-  readonly first: string | null;
-  /** Whether entries are gone that nobody erased: trimmed. */
-  readonly trimmed: boolean;
+  /** Entries below it are gone that nobody erased: trimmed. `null` when there are none. */
+  readonly floor: string | null;
   readonly entries: readonly RawEntry[];
 }
 
 interface Seen {
-  readonly same: boolean;
   readonly run: string;
   readonly marker: string;
+  /** By the clock of Redis, milliseconds. */
+  readonly now: number;
 }
 
 /** Knows the epochs and begins new ones. */
@@ -64,7 +63,7 @@ export class RedisEpochs {
   async look({ after = "0-0", count = 0 }: { after?: string; count?: number } = {}): Promise<StreamState> {
     for (let round = 0; round < ROUNDS; round++) {
       const epoch = await this.current();
-      const [same, , , last, first, gone, entries] = await this.#look(epoch, after, count);
+      const [same, , , last, floor, , entries] = await this.#look(epoch, after, count);
       if (same !== 1) {
         await this.renew();
         continue;
@@ -72,8 +71,7 @@ export class RedisEpochs {
       return {
         epoch,
         last: String(last),
-        first: first === "" ? null : String(first),
-        trimmed: Number(gone) > 0,
+        floor: floor === "" ? null : String(floor),
         entries: toEntries(entries),
       };
     }
@@ -101,12 +99,12 @@ export class RedisEpochs {
     for (let round = 0; round < ROUNDS; round++) {
       const all = await this.#source.epochs();
       const last = all.at(-1);
-      const [same, run, marker] = await this.#look(last, "0-0", 0);
+      const [same, run, marker, , , now] = await this.#look(last, "0-0", 0);
       if (last !== undefined && same === 1) {
         this.#all = all;
         return last;
       }
-      await this.#begin({ all, seen: { same: false, run: String(run), marker: String(marker) } });
+      await this.#begin({ all, seen: { run: String(run), marker: String(marker), now: Number(now) } });
     }
     throw new HubError("unavailable", "No epoch of the stream could be begun");
   }
@@ -117,13 +115,15 @@ export class RedisEpochs {
     const marker = isKnown
       ? String(
         await CLAIM.run(this.#connection, {
-          keys: [this.#keys.epoch],
+          keys: [this.#keys.epoch, this.#keys.floor],
           args: [seen.marker, newMarker()],
           repeatable: true,
         }),
       )
       : seen.marker;
-    const epoch = { number: (last?.number ?? 0) + 1, startedAt: this.#source.now(), runId: seen.run, marker };
+    // Whichever clock is ahead: what was lost lay in the stream before it, by the clock of the ids.
+    const startedAt = Math.max(this.#source.now(), seen.now);
+    const epoch = { number: (last?.number ?? 0) + 1, startedAt, runId: seen.run, marker };
     if (await this.#source.beginEpoch(epoch, last?.number ?? 0)) {
       log.warn("Epoch {number} of the stream begins; readers of an earlier one read the store first", {
         number: epoch.number,
@@ -133,12 +133,12 @@ export class RedisEpochs {
   }
 
   async #look(epoch: Epoch | undefined, after: string, count: number): Promise<readonly (Reply | undefined)[]> {
-    const { stream, epoch: marker, erased } = this.#keys;
-    const answer = await LOOK.run(this.#connection, {
-      keys: [stream, marker, erased],
+    const { stream, epoch: marker, floor } = this.#keys;
+    const answer = LOOK.run(this.#connection, {
+      keys: [stream, marker, floor],
       args: [epoch?.marker ?? "", epoch?.runId ?? "", after, count],
       repeatable: true,
     });
-    return answer as readonly Reply[];
+    return await unlessRefused(answer) as readonly Reply[];
   }
 }

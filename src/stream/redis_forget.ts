@@ -19,7 +19,7 @@ export async function forgetUser(
     for (let i = 0; i < ids.length; i += IDS_AT_ONCE) {
       const args = ids.slice(i, i + IDS_AT_ONCE);
       forgotten += Number(
-        await FORGET.run(connection, { keys: [keys.stream, keys.erased], args, repeatable: true }),
+        await FORGET.run(connection, { keys: [keys.stream, keys.epoch, keys.floor], args, repeatable: true }),
       );
     }
     const last = entries.at(-1);

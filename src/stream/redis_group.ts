@@ -8,13 +8,17 @@ import {
   CLAIM_ENTRIES,
   CLAIM_EVERY_MS,
   CLAIM_IDLE_MS,
+  GROUP_FIRST_ENTRIES,
+  GROUP_READ_BYTES,
   REDIS_BLOCK_MS,
   REDIS_COMMAND_MS,
   REDIS_RETRY_MS,
 } from "../limits.ts";
-import { nextDelay, type SupervisedWorker, wait } from "../worker.ts";
+import { nextDelay, type SupervisedWorker, Trouble, wait } from "../worker.ts";
 import { RedisConnection, RedisRefusal, type Reply } from "./redis_connection.ts";
 import { type RawEntry, toEntries } from "./redis_entry.ts";
+import { groupsOf } from "./redis_groups.ts";
+import { compareIds } from "./redis_position.ts";
 import { RedisKeys, Script } from "./redis_scripts.ts";
 import { Hold, keepSlot, type Slot, takeSlot } from "./redis_slot.ts";
 
@@ -33,8 +37,10 @@ export interface GroupOptions {
   /** Key of the stream. */
   readonly stream: (keys: RedisKeys) => string;
   readonly group: string;
-  /** Entries given to the handler at once. */
+  /** Entries given to the handler at once; of large ones fewer are read. */
   readonly entriesMax: number;
+  /** Whether the stream is the bounded one, which may be trimmed past the group. */
+  readonly isTrimmed?: boolean;
   /** Whether what is done leaves the stream, in the same moment as it is acknowledged. */
   readonly deletesDone?: boolean;
   /** Least time from the beginning of a pass to that of the next, milliseconds. */
@@ -62,6 +68,10 @@ export class GroupWorker implements SupervisedWorker {
   readonly #keys: RedisKeys;
   readonly #stream: string;
   readonly #handler: GroupHandler;
+  readonly #trouble: Trouble;
+  readonly #overrun: Trouble;
+  #overruns = 0;
+  #entriesMax: number;
   #failures = 0;
   #passAt = 0;
   #claimAt = -Infinity;
@@ -73,11 +83,39 @@ export class GroupWorker implements SupervisedWorker {
     this.#keys = new RedisKeys(options.prefix ?? "events");
     this.#stream = options.stream(this.#keys);
     this.#handler = handler;
+    const { group } = options;
+    this.#trouble = new Trouble({
+      begun: (cause) => log.warn("Group {group} cannot go on; it is tried again", { group, cause }),
+      over: () => log.info("Group {group} goes on", { group }),
+    });
+    this.#overrun = new Trouble({
+      begun: () => {
+        this.#overruns += 1;
+        log.error("The stream was trimmed past group {group}: the sweep counts what it was not given", { group });
+      },
+      over: () => log.info("Group {group} has caught up with the stream", { group }),
+    });
+    this.#entriesMax = Math.min(options.entriesMax, GROUP_FIRST_ENTRIES);
+  }
+
+  /** How often the stream was trimmed past what the group was given, since the start: an alarm. */
+  get overruns(): number {
+    return this.#overruns;
   }
 
   /** Entries that were trimmed before they were acknowledged, since the start: an alarm. */
   get lost(): number {
     return this.#lost;
+  }
+
+  /** The group it works for. */
+  get group(): string {
+    return this.#options.group;
+  }
+
+  /** Why it does not work now; `null` while it does. */
+  get trouble(): string | null {
+    return this.#trouble.reason;
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -103,14 +141,16 @@ export class GroupWorker implements SupervisedWorker {
     const signal = AbortSignal.any([session.signal, ended.signal]);
     // Without Redis the name cannot be renewed, but nothing can be read either: reading finds out by itself.
     const keeping = keepSlot(hold, { slot: session.slot, signal })
-      .catch((cause) => this.#note(cause))
+      .catch((cause) => session.signal.aborted || this.#trouble.begin(cause))
       .finally(() => ended.abort());
     try {
       await this.#follow({ ...session, signal });
     } finally {
       ended.abort();
       await keeping;
-      if (!session.connection.closed) await hold.release(session.slot.key).catch((cause) => this.#note(cause));
+      if (session.connection.ready) {
+        await hold.release(session.slot.key).catch((cause) => log.debug("The name runs out by itself", { cause }));
+      }
     }
   }
 
@@ -122,8 +162,10 @@ export class GroupWorker implements SupervisedWorker {
       if (performance.now() - this.#claimAt >= claimEveryMs) await this.#takeOver(session);
       await wait(Math.max(0, this.#passAt + passMs - performance.now()), session.signal);
       if (session.signal.aborted) return;
+      if (this.#options.isTrimmed) await this.#lookForOverrun(session.connection);
       const entries = await this.#read(session, ">", blockMs);
-      if (!await this.#pass(entries, session)) await this.#takeOwn(session);
+      if (await this.#pass(entries, session)) this.#trouble.end();
+      else await this.#takeOwn(session);
     }
   }
 
@@ -149,9 +191,12 @@ export class GroupWorker implements SupervisedWorker {
     const { group, claimIdleMs = CLAIM_IDLE_MS } = this.#options;
     for (let start = "0-0"; !session.signal.aborted;) {
       const claim = [this.#stream, group, session.slot.consumer, claimIdleMs, start, "COUNT", CLAIM_ENTRIES];
-      const [next, entries, gone] = await session.connection.send("XAUTOCLAIM", ...claim) as readonly Reply[];
+      const [next, entries = [], gone] = await session.connection.send("XAUTOCLAIM", ...claim) as readonly Reply[];
       await this.#reportGone((gone ?? []) as readonly string[], session.connection);
-      if (!await this.#pass(toEntries(entries), session)) return await this.#takeOwn(session);
+      const there = toEntries(entries);
+      // Before Redis 7 those whose message is gone are taken over without being named: they are found among the own.
+      const areAllThere = there.length === (entries as readonly Reply[]).length;
+      if (!await this.#pass(there, session) || !areAllThere) return await this.#takeOwn(session);
       start = String(next);
       if (start === "0-0") return;
     }
@@ -195,14 +240,36 @@ export class GroupWorker implements SupervisedWorker {
   async #read({ reader, slot }: Session, after: string, blockMs: number | null): Promise<readonly RawEntry[]> {
     const { group, entriesMax } = this.#options;
     const block = blockMs === null ? [] : ["BLOCK", blockMs];
-    const command = ["GROUP", group, slot.consumer, "COUNT", entriesMax, ...block, "STREAMS", this.#stream, after];
+    const count = ["COUNT", this.#entriesMax];
+    const command = ["GROUP", group, slot.consumer, ...count, ...block, "STREAMS", this.#stream, after];
     const reply = await reader.send("XREADGROUP", ...command) as readonly (readonly Reply[])[] | null;
-    return toEntries(reply?.[0]?.[1]);
+    const entries = toEntries(reply?.[0]?.[1]);
+    if (entries.length > 0) {
+      const fitting = Math.floor(GROUP_READ_BYTES * entries.length / Math.max(1, bytesOf(entries)));
+      this.#entriesMax = Math.min(entriesMax, Math.max(1, fitting));
+    }
+    return entries;
   }
 
+  /** What is trimmed before anybody was given it is not even pending: only the floor of the stream tells. */
+  async #lookForOverrun(connection: RedisConnection): Promise<void> {
+    const [groups, floor] = await Promise.all([
+      groupsOf(connection, this.#stream),
+      connection.ask("HGET", this.#keys.floor, "floor"),
+    ]);
+    const delivered = groups.find(({ name }) => name === this.#options.group)?.delivered;
+    const isBehind = typeof floor === "string" && floor !== "" && delivered !== undefined &&
+      compareIds(delivered, floor) < 0;
+    if (isBehind) this.#overrun.begin(floor);
+    else this.#overrun.end();
+  }
+
+  /** A server that is out of memory creates nothing, but what is there can be worked on. */
   async #createGroup(connection: RedisConnection): Promise<void> {
+    const { group } = this.#options;
+    if ((await groupsOf(connection, this.#stream)).some(({ name }) => name === group)) return;
     try {
-      await connection.ask("XGROUP", "CREATE", this.#stream, this.#options.group, "0", "MKSTREAM");
+      await connection.ask("XGROUP", "CREATE", this.#stream, group, "0", "MKSTREAM");
     } catch (error) {
       if (!(error instanceof RedisRefusal && error.is("BUSYGROUP"))) throw error;
     }
@@ -219,14 +286,15 @@ export class GroupWorker implements SupervisedWorker {
       return;
     }
     this.#failures += 1;
-    if (cause !== null) this.#note(cause);
+    if (cause !== null) this.#trouble.begin(cause);
     await wait(Math.min(nextDelay(this.#failures), PAUSE_LONGEST), signal);
   }
+}
 
-  #note(cause: unknown): void {
-    if (this.#failures > 1) return;
-    log.warn("Group {group} cannot go on; it is tried again", { group: this.#options.group, cause });
-  }
+function bytesOf(entries: readonly RawEntry[]): number {
+  let bytes = 0;
+  for (const { fields } of entries) for (const text of fields ?? []) bytes += text.length;
+  return bytes;
 }
 
 /** Lua unpacks a few thousand arguments at most. */

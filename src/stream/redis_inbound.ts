@@ -7,6 +7,7 @@ import type { DeadLetter, DeadLetters } from "../dead_letters.ts";
 import { HubError, toHubError } from "../errors.ts";
 import type { HubApi, IngestResult } from "../hub.ts";
 import { INBOUND_FAILURES_MAX, INBOUND_PASS_ENTRIES } from "../limits.ts";
+import { Trouble } from "../worker.ts";
 import type { RedisConnection } from "./redis_connection.ts";
 import type { RawEntry } from "./redis_entry.ts";
 import { type GroupOptions, GroupWorker } from "./redis_group.ts";
@@ -51,6 +52,14 @@ class Intake {
   readonly #keys: RedisKeys;
   /** How often an entry made the hub fail, by its name. */
   readonly #failures = new Map<string, number>();
+  readonly #trouble = new Trouble({
+    begun: (cause) => log.warn("Inbound events wait", { cause }),
+    over: () => log.info("Inbound events are taken again"),
+  });
+  readonly #lettersTrouble = new Trouble({
+    begun: (cause) => log.warn("Dead letters cannot be kept; their entries wait", { cause }),
+    over: () => log.info("Dead letters are kept again"),
+  });
 
   constructor(options: InboundOptions, keys: RedisKeys) {
     this.#options = options;
@@ -81,11 +90,13 @@ class Intake {
     } catch (cause) {
       const error = toHubError(cause);
       if (error.code !== "internal") {
-        log.warn("Inbound events wait: {message}", { message: error.message });
+        this.#trouble.begin(error);
         return [];
       }
       return await this.#failed(tenant, group, error);
     }
+    if (results.every(({ status }) => status !== "unavailable")) this.#trouble.end();
+    else this.#trouble.begin(new HubError("unavailable", "The store does not take them"));
     const done: string[] = [];
     const letters: { id: string; letter: DeadLetter }[] = [];
     for (const [i, inbound] of group.entries()) {
@@ -139,15 +150,18 @@ class Intake {
       const dropped = await this.#options.deadLetters.add(letters.map(({ letter }) => letter));
       if (dropped > 0) log.error("{dropped} dead letters were dropped: there are too many", { dropped });
     } catch (cause) {
-      log.warn("Dead letters cannot be kept; their entries wait", { cause });
+      this.#lettersTrouble.begin(cause);
       return [];
     }
+    this.#lettersTrouble.end();
     log.warn("{count} inbound entries cannot be taken and are dead letters now", { count: letters.length });
     return letters.map(({ id }) => id);
   }
 
   /** Names this inbound stream: ids of entries may come again after a loss of everything, together with the marker. */
   async #marker(connection: RedisConnection): Promise<string> {
+    const known = await connection.ask("GET", this.#keys.inboundEpoch);
+    if (known !== null) return String(known);
     await connection.ask("SET", this.#keys.inboundEpoch, newMarker(), "NX");
     return String(await connection.ask("GET", this.#keys.inboundEpoch));
   }

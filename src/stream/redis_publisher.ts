@@ -4,16 +4,18 @@
  */
 import { getLogger } from "@logtape/logtape";
 import { HubError } from "../errors.ts";
+import { heldBytes } from "../event.ts";
 import {
   IN_FLIGHT_EVENTS_MAX,
   PUBLISH_BATCH_EVENTS,
   REDIS_RETRY_MS,
   REPUBLISH_ATTEMPTS_MAX,
   STREAM_SKEW_MS,
+  UNPUBLISHED_BYTES_MAX,
   UNPUBLISHED_EVENTS_MAX,
 } from "../limits.ts";
 import type { PublicationSource, StoredEvent } from "../publication.ts";
-import { wait } from "../worker.ts";
+import { Trouble, wait } from "../worker.ts";
 import type { RedisConnection } from "./redis_connection.ts";
 import { toFields } from "./redis_entry.ts";
 import type { RedisEpochs } from "./redis_epochs.ts";
@@ -74,7 +76,7 @@ export class BatchWriter {
       const fields = toFields(event);
       args.push(event.pub, fields.length, ...fields);
     }
-    const options = { keys: [keys.stream, keys.epoch, this.#key], args, repeatable: false };
+    const options = { keys: [keys.stream, keys.epoch, keys.floor, this.#key], args, repeatable: false };
     return await PUBLISH.run(connection, options) as readonly unknown[];
   }
 }
@@ -85,13 +87,23 @@ export class Publisher implements AsyncDisposable {
   readonly #waiting: StoredEvent[] = [];
   readonly #stopping = new AbortController();
   readonly #unwatch: () => void;
+  readonly #trouble = new Trouble({
+    begun: (cause) => log.warn("Events cannot be published; they wait", { cause }),
+    over: () => log.info("Events are published again; {dropped} are left to the sweep", { dropped: this.#dropped }),
+  });
   #running: Promise<void> | null = null;
-  #failing = false;
+  /** Of what waits, estimated. */
+  #bytes = 0;
   #dropped = 0;
 
   constructor(options: PublisherOptions & { readonly source: Pick<PublicationSource, "republishAt" | "watchStored"> }) {
     this.#writer = new BatchWriter(options);
     this.#unwatch = options.source.watchStored((group) => this.#take(group));
+  }
+
+  /** Why nothing is published now; `null` while it is. */
+  get trouble(): string | null {
+    return this.#trouble.reason;
   }
 
   /** Resolves when nothing waits, or when it is disposed. */
@@ -101,8 +113,9 @@ export class Publisher implements AsyncDisposable {
 
   /** Drops what waits of a user. */
   forget(tenant: string, userId: string): void {
-    const kept = this.#waiting.filter(({ event }) => event.tenant !== tenant || event.userId !== userId);
-    this.#waiting.splice(0, this.#waiting.length, ...kept);
+    for (const stored of this.#takeFirst(this.#waiting.length)) {
+      if (stored.event.tenant !== tenant || stored.event.userId !== userId) this.#enqueue(stored);
+    }
   }
 
   /** Stops at once; what still waits is found by the sweep. Harmless twice. */
@@ -114,21 +127,38 @@ export class Publisher implements AsyncDisposable {
 
   #take(group: readonly StoredEvent[]): void {
     if (this.#stopping.signal.aborted) return;
-    for (const event of group) this.#waiting.push(event);
-    const excess = this.#waiting.length - (this.#failing ? UNPUBLISHED_EVENTS_MAX : IN_FLIGHT_EVENTS_MAX);
+    for (const stored of group) this.#enqueue(stored);
+    let excess = Math.max(
+      0,
+      this.#waiting.length - (this.trouble === null ? IN_FLIGHT_EVENTS_MAX : UNPUBLISHED_EVENTS_MAX),
+    );
+    let bytes = this.#bytes;
+    for (const { event } of this.#waiting.slice(0, excess)) bytes -= heldBytes(event);
+    while (bytes > UNPUBLISHED_BYTES_MAX) bytes -= heldBytes(this.#waiting[excess++]!.event);
     if (excess > 0) {
-      this.#waiting.splice(0, excess);
+      this.#takeFirst(excess);
       if (this.#dropped === 0) log.warn("More events wait for Redis than are kept; the sweep will publish the others");
       this.#dropped += excess;
     }
     this.#running ??= this.#work().finally(() => this.#running = null);
   }
 
+  #enqueue(stored: StoredEvent): void {
+    this.#waiting.push(stored);
+    this.#bytes += heldBytes(stored.event);
+  }
+
+  #takeFirst(count: number): StoredEvent[] {
+    const taken = this.#waiting.splice(0, count);
+    for (const { event } of taken) this.#bytes -= heldBytes(event);
+    return taken;
+  }
+
   async #work(): Promise<void> {
     // What is stored in one turn of the loop goes out in one batch.
     await Promise.resolve();
     while (this.#waiting.length > 0 && !this.#stopping.signal.aborted) {
-      await this.#send(this.#writer.batch(this.#waiting.splice(0, PUBLISH_BATCH_EVENTS)));
+      await this.#send(this.#writer.batch(this.#takeFirst(PUBLISH_BATCH_EVENTS)));
     }
   }
 
@@ -137,16 +167,12 @@ export class Publisher implements AsyncDisposable {
     while (!this.#stopping.signal.aborted) {
       try {
         await this.#writer.send(batch);
-        if (this.#failing) {
-          log.info("Events are published again; {dropped} are left to the sweep", { dropped: this.#dropped });
-        }
-        this.#failing = false;
+        this.#trouble.end();
         this.#dropped = 0;
         return;
       } catch (cause) {
         if (this.#stopping.signal.aborted) return;
-        if (!this.#failing) log.warn("Events cannot be published; they wait", { cause });
-        this.#failing = true;
+        this.#trouble.begin(cause);
         await wait(REDIS_RETRY_MS, this.#stopping.signal);
       }
     }

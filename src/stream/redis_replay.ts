@@ -1,6 +1,14 @@
 /**
- * The way back to the store: what the stream lost, or never had, is read there in the order of publication, up to the
- * time by which everything before the place H in the stream was published; from H on the stream is followed.
+ * The way back to the store: what the stream lost, or never had, is read there in the order of publication.
+ *
+ * H is the end of the stream when it was looked at. No entry's time of publication lies further than the skew from its
+ * id, so everything published before T = H − skew is in the stream at or before H if anywhere, and was in the store when
+ * H was noted. The replay reads the store up to T; then the stream is followed from T − skew, and of its entries up to H
+ * those published before T are left out. So each event comes once, however many were on their way.
+ *
+ * Where the stream does not hold that stretch, the replay closes in instead: it reads up to H + skew and goes on at H.
+ * What follows behind H is then left out of the replay as far as it is looked through; the reader was told of a reset
+ * before (or the stream has just failed), because some events may come again.
  */
 import { heldBytes } from "../event.ts";
 import {
@@ -8,24 +16,25 @@ import {
   LOG_PAGE_EVENTS,
   REPLAY_MARGIN_MS,
   REPLAY_OVERLAP_ENTRIES,
+  REPLAY_SKEW_MS,
   STREAM_SKEW_MS,
 } from "../limits.ts";
 import type { Epoch, PublicationPage, PublicationPlace, PublicationSource, StoredEvent } from "../publication.ts";
 import type { LogPage, Position, Reset } from "../stream.ts";
 import { pendOf } from "./redis_entry.ts";
 import type { RedisEpochs, StreamState } from "./redis_epochs.ts";
-import { type EpochName, formatPosition, millisecondsOf, type Place } from "./redis_position.ts";
+import {
+  compareIds,
+  type EpochName,
+  formatPosition,
+  millisecondsOf,
+  type Place,
+  type ReplayPlace,
+} from "./redis_position.ts";
 import { checkOfMarker } from "./redis_scripts.ts";
-
-type ReplayPlace = Place & { readonly phase: "replay" };
 
 /** What lay between is purged. */
 export const EXPIRED: Reset = { reason: "expired", mode: "skip" };
-
-/** The name of an epoch as positions hold it. */
-export function nameOf(epoch: Epoch): EpochName {
-  return { number: epoch.number, check: checkOfMarker(epoch.marker) };
-}
 
 /** The place of an id in the stream. */
 export function streamPlace(epoch: Epoch, id: string): Place {
@@ -47,29 +56,20 @@ export class Replay {
   async oldest(state: StreamState): Promise<Place> {
     const oldest = await this.#source.oldest();
     if (oldest === null) return streamPlace(state.epoch, state.last);
-    return this.#placeAt(state, { pub: oldest, key: "" });
+    return placeAt(state, { pub: oldest, pend: "" });
   }
 
-  /** The place from which nothing is missed that was behind a lost place. */
+  /** The place from which nothing is missed that was behind a lost place. The reader is told of it. */
   lost(state: StreamState, place: Place): Place {
-    const time = place.phase === "replay" ? place.at.pub : millisecondsOf(place.id);
+    const time = place.phase === "stream" || place.phase === "overlap" ? millisecondsOf(place.id) : place.at.pub;
     const pub = Math.max(0, Math.min(time, this.#epochs.startBehind(place.epoch)) - REPLAY_MARGIN_MS);
-    return this.#placeAt(state, { pub, key: "" });
+    return { ...placeAt(state, { pub, pend: "" }), told: true };
   }
 
   /** The place before the first event received at or after a time; the head when there is none. */
-  async receivedFrom(state: StreamState, time: number): Promise<Place> {
-    const until = this.#until(state.epoch, state.last);
-    let at: PublicationPlace = { pub: Math.max(0, time - STREAM_SKEW_MS), key: "" };
-    for (;;) {
-      const page = await this.#source.published({ after: at, until, limit: REPLAY_OVERLAP_ENTRIES });
-      for (const { event, pub, key } of page.entries) {
-        if (event.receivedAt >= time) return this.#placeAt(state, at);
-        at = { pub, key };
-      }
-      if (page.caughtUp) return streamPlace(state.epoch, state.last);
-      at = page.place;
-    }
+  async receivedFrom(state: StreamState, receivedAt: number): Promise<Place> {
+    const first = await this.#source.firstReceived({ pub: Math.max(0, receivedAt - STREAM_SKEW_MS), receivedAt });
+    return first === null ? streamPlace(state.epoch, state.last) : placeAt(state, before(first));
   }
 
   /** Whether retention has purged events that lay behind a place of the store. */
@@ -80,41 +80,79 @@ export class Replay {
     return oldest === null || at.pub < oldest;
   }
 
-  /** A page from the store; the last one leads into the stream. */
-  async read(place: ReplayPlace, options: { limit: number; tenant?: string }): Promise<LogPage> {
-    const epoch = this.#epochs.find(place.epoch);
-    if (epoch === null) throw new Error(`Cannot replay in an epoch that is not known: ${place.epoch.number}`);
-    const until = this.#until(epoch, place.head);
-    const page = cut(await this.#source.published({ ...options, after: place.at, until }));
-    const fresh = await this.#withoutThoseBehind(place.head, page.entries);
-    const positionOf = (at: PublicationPlace): Position => formatPosition({ ...place, at });
-    const end = page.caughtUp ? formatPosition(streamPlace(epoch, place.head)) : positionOf(page.place);
-    // Behind the last event of the last page lies nothing but the stream.
-    const entries = fresh.map((entry, i) => ({
-      event: entry.event,
-      position: i === fresh.length - 1 ? end : positionOf({ pub: entry.pub, key: entry.key }),
-    }));
-    return { entries, position: end, caughtUp: false };
+  /** A page from the store; the last one leads into the stream. `state` is that of the epoch of the place. */
+  async read(
+    place: ReplayPlace,
+    options: { state: StreamState; limit: number; tenant?: string },
+  ): Promise<LogPage> {
+    const { state, ...wanted } = options;
+    if (place.phase === "closing") return await this.#close(place, { epoch: state.epoch, ...wanted });
+    const until = timeBefore(place.head);
+    if (place.at.pub >= until) return await this.#join(place, state);
+    const page = cut(await this.#source.published({ ...wanted, after: place.at, until }));
+    const at = page.caughtUp ? { pub: until, pend: "" } : page.place;
+    return { ...toPage(place, page.entries), position: formatPosition({ ...place, at }), caughtUp: false };
   }
 
-  #placeAt(state: StreamState, at: PublicationPlace): Place {
-    return { phase: "replay", epoch: nameOf(state.epoch), at, head: state.last };
+  /** The store was read up to T: where it goes on. */
+  async #join(place: ReplayPlace, state: StreamState): Promise<LogPage> {
+    const { at } = place;
+    const to = (next: Place) => ({ entries: [], position: formatPosition(next), caughtUp: false });
+    const [from, head] = [idAt(at.pub - REPLAY_SKEW_MS), state.last];
+    if (await this.#holdsFrom(state, at.pub)) {
+      if (compareIds(from, place.head) >= 0) return to({ phase: "stream", epoch: place.epoch, id: place.head });
+      return to({ phase: "overlap", epoch: place.epoch, at, head: place.head, id: from });
+    }
+    // It took so long that the stream went on without: once more, from here to where it is now.
+    const until = timeBefore(head);
+    if (until > at.pub && await this.#holdsFrom(state, until)) return to({ ...place, head });
+    const told = place.told || isTrimmed(state, at.pub) || state.epoch.number === 1;
+    const next: ReplayPlace = { ...place, phase: "closing", head, told };
+    if (place.told === told) return to(next);
+    const reason = isTrimmed(state, at.pub) ? "trimmed" : "epoch";
+    return { ...to(next), reset: { reason, mode: "replay" } };
+  }
+
+  /** Whether everything published from a time on is in the stream, or will be. */
+  async #holdsFrom(state: StreamState, pub: number): Promise<boolean> {
+    if (isTrimmed(state, pub)) return false;
+    const { number, startedAt } = state.epoch;
+    if (startedAt + REPLAY_SKEW_MS <= pub) return true;
+    // Nothing was lost before the first epoch when nothing was stored before it.
+    return number === 1 && (await this.#source.oldest() ?? Infinity) >= startedAt - STREAM_SKEW_MS;
   }
 
   /**
-   * By when everything was published that the stream lost or held before H: what it lost was in it before the epoch
-   * began, and no entry's time of publication lies further than the skew from its id.
+   * A page on the way to H. By H + skew everything was published that the stream lost or held before H: what it lost was
+   * in it before the epoch began.
    */
-  #until(epoch: Epoch, head: string): number {
-    return Math.max(millisecondsOf(head), epoch.startedAt) + STREAM_SKEW_MS + 1;
+  async #close(
+    place: ReplayPlace,
+    { epoch, ...wanted }: { epoch: Epoch; limit: number; tenant?: string },
+  ): Promise<LogPage> {
+    const until = endBehind(epoch, place.head);
+    const page = cut(await this.#source.published({ ...wanted, after: place.at, until }));
+    const { entries, isComplete } = await this.#withoutThoseBehind(place.head, page.entries);
+    const position = formatPosition(page.caughtUp ? streamPlace(epoch, place.head) : { ...place, at: page.place });
+    const isAnnounced = page.caughtUp && !isComplete && !place.told;
+    return {
+      ...toPage(place, entries),
+      position,
+      caughtUp: false,
+      ...(isAnnounced && { reset: { reason: "epoch", mode: "replay" } as const }),
+    };
   }
 
   /** Leaves out what follows in the stream anyway, as far as it is looked through. */
-  async #withoutThoseBehind(head: string, entries: readonly StoredEvent[]): Promise<readonly StoredEvent[]> {
-    const last = entries.at(-1);
-    if (last === undefined || last.pub < millisecondsOf(head) - STREAM_SKEW_MS) return entries;
+  async #withoutThoseBehind(
+    head: string,
+    entries: readonly StoredEvent[],
+  ): Promise<{ entries: readonly StoredEvent[]; isComplete: boolean }> {
     const behind = await this.#behind(head);
-    return behind.size === 0 ? entries : entries.filter(({ pend }) => !behind.has(pend));
+    return {
+      entries: behind.size === 0 ? entries : entries.filter(({ pend }) => !behind.has(pend)),
+      isComplete: behind.size < REPLAY_OVERLAP_ENTRIES,
+    };
   }
 
   /** The insertions that the first entries behind H name. The last H is remembered: a replay asks at every page. */
@@ -131,13 +169,52 @@ export class Replay {
   }
 }
 
+/** The name of an epoch as positions hold it. */
+function nameOf(epoch: Epoch): EpochName {
+  return { number: epoch.number, check: checkOfMarker(epoch.marker) };
+}
+
+function placeAt({ epoch, last }: StreamState, at: PublicationPlace): ReplayPlace {
+  return { phase: "replay", epoch: nameOf(epoch), at, head: last, told: false };
+}
+
+/** T: what was published before it does not come behind H. */
+function timeBefore(head: string): number {
+  return Math.max(0, millisecondsOf(head) - REPLAY_SKEW_MS);
+}
+
+/** The time by which everything was published that lay in the stream before H or before the epoch. */
+function endBehind(epoch: Epoch, head: string): number {
+  return Math.max(millisecondsOf(head), epoch.startedAt) + REPLAY_SKEW_MS;
+}
+
+/** Whether the stream no longer holds everything that was published from a time on. */
+function isTrimmed({ floor }: StreamState, pub: number): boolean {
+  return floor !== null && compareIds(floor, idAt(pub - REPLAY_SKEW_MS)) > 0;
+}
+
+/** The place right before that of an insertion. */
+function before({ pub, pend }: PublicationPlace): PublicationPlace {
+  const number = BigInt(`0x0${pend}`);
+  return number === 0n ? { pub, pend: "" } : { pub, pend: (number - 1n).toString(16).padStart(pend.length, "0") };
+}
+
+function idAt(time: number): string {
+  return `${Math.max(0, time)}-0`;
+}
+
+function toPage(place: ReplayPlace, entries: readonly StoredEvent[]): Pick<LogPage, "entries"> {
+  const positionOf = ({ pub, pend }: StoredEvent): Position => formatPosition({ ...place, at: { pub, pend } });
+  return { entries: entries.map((entry) => ({ event: entry.event, position: positionOf(entry) })) };
+}
+
 /** The beginning of a page, no longer than `LOG_PAGE_BYTES_MAX` allows. */
 function cut(page: PublicationPage): PublicationPage {
   let bytes = 0;
-  for (const [i, { event, pub, key }] of page.entries.entries()) {
+  for (const [i, { event, pub, pend }] of page.entries.entries()) {
     bytes += heldBytes(event);
     if (bytes < LOG_PAGE_BYTES_MAX || i === page.entries.length - 1) continue;
-    return { entries: page.entries.slice(0, i + 1), place: { pub, key }, caughtUp: false };
+    return { entries: page.entries.slice(0, i + 1), place: { pub, pend }, caughtUp: false };
   }
   return page;
 }

@@ -2,17 +2,13 @@
  * Counting by the stream: the entries of a pass name the insertions to count; their cells are counted in the store, the
  * changed ones named to all hubs, and only then the entries are acknowledged. Doing any of it twice changes nothing.
  */
-import { getLogger } from "@logtape/logtape";
 import { ROLLUP_PASS_ENTRIES, ROLLUP_PASS_MS, SWEEP_AGE_MS } from "../limits.ts";
 import type { PublicationSource, SettleSource } from "../publication.ts";
-import type { ChangedCell } from "../stream.ts";
-import { addCells } from "./redis_cells.ts";
+import { CellNews } from "./redis_cells.ts";
 import type { RedisConnection } from "./redis_connection.ts";
 import { fromFields, type RawEntry } from "./redis_entry.ts";
 import { type GroupOptions, GroupWorker } from "./redis_group.ts";
 import { RedisKeys } from "./redis_scripts.ts";
-
-const log = getLogger(["eventhub", "rollup"]);
 
 /** The group that counts. */
 export const ROLLUP_GROUP = "rollup";
@@ -38,33 +34,23 @@ export function rollupWorker(options: RollupOptions): GroupWorker {
     prefix,
     group: ROLLUP_GROUP,
     stream: () => keys.stream,
+    isTrimmed: true,
   };
-  return new GroupWorker(group, (entries, connection) => settle(entries, { ...options, connection, keys }));
+  const news = new CellNews(keys);
+  return new GroupWorker(group, (entries, connection) => settle(entries, { ...options, connection, news }));
 }
 
 /** Counts the entries of a pass. All are done afterwards: those that name nothing the store knows, too. */
 async function settle(
   raw: readonly RawEntry[],
-  { source, ageMs = SWEEP_AGE_MS, connection, keys }: RollupOptions & { connection: RedisConnection; keys: RedisKeys },
+  { source, ageMs = SWEEP_AGE_MS, connection, news }: RollupOptions & { connection: RedisConnection; news: CellNews },
 ): Promise<readonly string[]> {
   const entries = raw.flatMap((each) => fromFields(each) ?? []);
-  if (entries.length > 0) await tellCells(connection, { keys, cells: await source.settleThese(entries) });
+  if (entries.length > 0) await news.tell(connection, await source.settleThese(entries));
   // What comes this late may have been swept, and would be published once more although it is here. Half the age leaves
   // room for a sweep that runs now.
   const oldest = source.now() - ageMs / 2;
   const late = entries.filter(({ pub }) => pub <= oldest);
   if (late.length > 0) await source.markPublished(late);
   return raw.map(({ id }) => id);
-}
-
-/** Names changed cells to all hubs, if it can: whoever follows windows also reads them anew from time to time. */
-export async function tellCells(
-  connection: RedisConnection,
-  { keys, cells }: { keys: RedisKeys; cells: readonly ChangedCell[] },
-): Promise<void> {
-  try {
-    await addCells(connection, { keys, cells });
-  } catch (cause) {
-    log.warn("Changed cells could not be named; hubs find them at their next look", { cells: cells.length, cause });
-  }
 }

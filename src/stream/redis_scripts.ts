@@ -11,23 +11,26 @@ export class RedisKeys {
   readonly stream: string;
   /** The marker of the epoch. */
   readonly epoch: string;
-  /** How many entries erasure took out of the stream. */
-  readonly erased: string;
+  /** What the scripts left of the stream, and the floor: what lay below it was trimmed. */
+  readonly floor: string;
   /** The stream of changed cells. */
   readonly cells: string;
   /** The stream of inbound events, and the marker that names it. */
   readonly inbound: string;
   readonly inboundEpoch: string;
+  /** Written to learn whether Redis takes anything. */
+  readonly probe: string;
   readonly #prefix: string;
 
   constructor(prefix: string) {
     this.#prefix = prefix;
     this.stream = prefix;
     this.epoch = `${prefix}:epoch`;
-    this.erased = `${prefix}:erased`;
+    this.floor = `${prefix}:floor`;
     this.cells = `${prefix}:cells`;
     this.inbound = `${prefix}:in`;
     this.inboundEpoch = `${prefix}:in:epoch`;
+    this.probe = `${prefix}:probe`;
   }
 
   /** The last batch of a publisher. */
@@ -73,50 +76,75 @@ export class Script {
   }
 }
 
+/**
+ * KEYS stream, epoch, floor. What is looked at is what every version of Redis since 6.2 tells. Trimming is told from
+ * erasure so: each script that adds or erases notes the first entry it leaves; where another one is first later, somebody
+ * trimmed. The floor is then the first entry left, or the last id where none is. The last id that was given out is noted
+ * too: where it is ahead of the stream's own, the stream was deleted and made anew, and `lost` is true. So it is where
+ * the notes are gone, which hold the marker like the epoch's own key.
+ */
 const STATE = `
 local run = redis.call('INFO', 'server'):match('run_id:(%w+)') or ''
 local marker = redis.call('GET', KEYS[2]) or ''
-local last, first, removed = '0-0', '', 0
+local last, first = '0-0', ''
 if redis.call('EXISTS', KEYS[1]) == 1 then
   local info = redis.call('XINFO', 'STREAM', KEYS[1])
-  local length, added = 0, nil
   for i = 1, #info, 2 do
     if info[i] == 'last-generated-id' then last = info[i + 1]
-    elseif info[i] == 'length' then length = info[i + 1]
-    elseif info[i] == 'entries-added' then added = info[i + 1]
     elseif info[i] == 'first-entry' and info[i + 1] then first = info[i + 1][1] end
   end
-  removed = added and (added - length) or 1
+end
+local function isBefore(a, b)
+  local aTime, aNumber = a:match('^(%d+)-(%d+)$')
+  local bTime, bNumber = b:match('^(%d+)-(%d+)$')
+  aTime, aNumber, bTime, bNumber = tonumber(aTime), tonumber(aNumber), tonumber(bTime), tonumber(bNumber)
+  return aTime < bTime or (aTime == bTime and aNumber < bNumber)
+end
+local noted = redis.call('HMGET', KEYS[3], 'first', 'last', 'floor', 'marker')
+local floor = noted[3] or ''
+local lost = noted[4] ~= marker or (noted[2] and isBefore(last, noted[2]))
+if noted[1] and noted[1] ~= '' and noted[1] ~= first then floor = first == '' and last or first end
+local function firstNow()
+  local entry = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
+  return entry and entry[1] or ''
 end
 `;
 
 /**
- * KEYS stream, epoch, erased; ARGV marker, run, place, count. Answers `[1, run, marker, last id, first id, how many
- * entries are gone that nobody erased, entries behind the place]`, or `[0, run, marker, …]` where the epoch differs.
+ * KEYS stream, epoch, floor; ARGV marker, run, place, count. Answers `[1, run, marker, last id, floor, milliseconds of
+ * the clock, entries behind the place]`, or `[0, run, marker, …]` where the epoch differs or the stream is lost.
  */
 export const LOOK = new Script(`${STATE}
-local gone = removed - tonumber(redis.call('GET', KEYS[3]) or '0')
-if run ~= ARGV[2] or marker ~= ARGV[1] then return {0, run, marker, last, first, gone, {}} end
+local time = redis.call('TIME')
+local now = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
+if lost or run ~= ARGV[2] or marker ~= ARGV[1] then return {0, run, marker, last, floor, now, {}} end
 local entries = {}
 if ARGV[4] ~= '0' then entries = redis.call('XRANGE', KEYS[1], '(' .. ARGV[3], '+', 'COUNT', ARGV[4]) end
-return {1, run, marker, last, first, gone, entries}
+return {1, run, marker, last, floor, now, entries}
 `);
 
-/** KEYS epoch; ARGV the marker seen, a new one. Sets the new one unless somebody else did; answers which one holds. */
+/**
+ * KEYS epoch, floor; ARGV the marker seen, a new one. Sets the new one unless somebody else did; answers which one holds.
+ * Positions of the new epoch lie behind whatever was noted in the old one.
+ */
 export const CLAIM = new Script(`
-if (redis.call('GET', KEYS[1]) or '') == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2]) end
+if (redis.call('GET', KEYS[1]) or '') == ARGV[1] then
+  redis.call('DEL', KEYS[2])
+  redis.call('HSET', KEYS[2], 'marker', ARGV[2])
+  redis.call('SET', KEYS[1], ARGV[2])
+end
 return redis.call('GET', KEYS[1])
 `);
 
 /**
- * KEYS stream, epoch, last batch of this publisher; ARGV marker, run, batch, length of the stream, skew allowed, then for
- * each entry its time of publication, the number of texts that follow, and these: names and values of its fields.
- * Answers `["sent"]`; `["lost"]` where the epoch differs; or, with nothing added, `["far", t, indexes]`: these lie too far
- * from t, the time of Redis. A batch that is sent again because its answer was lost is not added again.
+ * KEYS stream, epoch, floor, last batch of this publisher; ARGV marker, run, batch, length of the stream, skew allowed,
+ * then for each entry its time of publication, the number of texts that follow, and these: names and values of its
+ * fields. Answers `["sent"]`; `["lost"]` where the epoch differs or the stream is lost; or, with nothing added,
+ * `["far", t, indexes]`: these lie too far from t, the time of Redis. A batch that is sent again because its answer was lost is not added again.
  */
 export const PUBLISH = new Script(`${STATE}
-if run ~= ARGV[2] or marker ~= ARGV[1] then return {'lost'} end
-if redis.call('GET', KEYS[3]) == ARGV[3] then return {'sent'} end
+if lost or run ~= ARGV[2] or marker ~= ARGV[1] then return {'lost'} end
+if redis.call('GET', KEYS[4]) == ARGV[3] then return {'sent'} end
 local time = redis.call('TIME')
 local t = math.max(time[1] * 1000 + math.floor(time[2] / 1000), tonumber(last:match('^%d+')))
 local at, index, far = 6, 0, {}
@@ -127,17 +155,20 @@ end
 if #far > 0 then return {'far', string.format('%.0f', t), far} end
 at = 6
 while at <= #ARGV do
-  redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[4], '*', unpack(ARGV, at + 2, at + 1 + ARGV[at + 1]))
+  last = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[4], '*', unpack(ARGV, at + 2, at + 1 + ARGV[at + 1]))
   at = at + 2 + ARGV[at + 1]
 end
-redis.call('SET', KEYS[3], ARGV[3], 'EX', 600)
+local left = firstNow()
+if first ~= '' and left ~= first then floor = left == '' and last or left end
+redis.call('HSET', KEYS[3], 'first', left, 'last', last, 'floor', floor)
+redis.call('SET', KEYS[4], ARGV[3], 'EX', 600)
 return {'sent'}
 `);
 
-/** KEYS stream, erased; ARGV ids. Takes entries out and remembers how many, so that it does not look like trimming. */
-export const FORGET = new Script(`
+/** KEYS stream, epoch, floor; ARGV ids. Takes entries out and notes what it leaves, so that it does not look like trimming. */
+export const FORGET = new Script(`${STATE}
 local gone = redis.call('XDEL', KEYS[1], unpack(ARGV))
-redis.call('INCRBY', KEYS[2], gone)
+if gone > 0 then redis.call('HSET', KEYS[3], 'first', firstNow(), 'floor', floor) end
 return gone
 `);
 

@@ -7,10 +7,15 @@ import { wait } from "../worker.ts";
 import type { RedisConnection } from "./redis_connection.ts";
 import { newMarker, type RedisKeys, Script } from "./redis_scripts.ts";
 
-/** KEYS slot or lease; ARGV holder, milliseconds. Renews it for its holder, also when it ran out and nobody took it. */
+/**
+ * KEYS slot or lease; ARGV holder, milliseconds. Renews it for its holder, also when it ran out and nobody took it. It is
+ * deleted first because of a server that is out of memory: it refuses the first command of a script that takes memory,
+ * and none behind one that changed anything. What the holder of so small a name does next gives memory back.
+ */
 const HOLD = new Script(`
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then return 0 end
+redis.call('DEL', KEYS[1])
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
 `);

@@ -4,7 +4,6 @@
  * waiting that are older: these may be the very events.
  */
 import { getLogger } from "@logtape/logtape";
-import { HubError } from "../errors.ts";
 import {
   JANITOR_EVERY_MS,
   PUBLISH_BATCH_EVENTS,
@@ -15,14 +14,16 @@ import {
   SWEEP_LEASE_MS,
 } from "../limits.ts";
 import type { StoredEvent } from "../publication.ts";
-import { type SupervisedWorker, wait } from "../worker.ts";
+import { type SupervisedWorker, Trouble, wait } from "../worker.ts";
+import { CellNews } from "./redis_cells.ts";
 import { RedisConnection, RedisRefusal, type Reply } from "./redis_connection.ts";
 import { toEntries } from "./redis_entry.ts";
+import { groupsOf } from "./redis_groups.ts";
 import { INBOUND_GROUP } from "./redis_inbound.ts";
 import { RedisEpochs } from "./redis_epochs.ts";
 import { compareIds, millisecondsOf } from "./redis_position.ts";
 import { BatchWriter } from "./redis_publisher.ts";
-import { ROLLUP_GROUP, type RollupOptions, tellCells } from "./redis_rollup.ts";
+import { ROLLUP_GROUP, type RollupOptions } from "./redis_rollup.ts";
 import { RedisKeys } from "./redis_scripts.ts";
 import { Hold, removeDeadConsumers } from "./redis_slot.ts";
 
@@ -41,12 +42,29 @@ export class SweepWorker implements SupervisedWorker {
   readonly name = "redis sweep";
   readonly #options: SweepOptions;
   readonly #keys: RedisKeys;
+  readonly #news: CellNews;
+  readonly #trouble = new Trouble({
+    begun: (cause) => log.warn("The sweep cannot go on; the next round tries again", { cause }),
+    over: () => log.info("The sweep goes on"),
+  });
   #tidiedAt = performance.now();
   #woken = new AbortController();
+  #swept = 0;
 
   constructor(options: SweepOptions) {
     this.#options = options;
     this.#keys = new RedisKeys(options.prefix ?? "events");
+    this.#news = new CellNews(this.#keys);
+  }
+
+  /** Events it counted since the start. */
+  get swept(): number {
+    return this.#swept;
+  }
+
+  /** Why it does not work now; `null` while it does. */
+  get trouble(): string | null {
+    return this.#trouble.reason;
   }
 
   /** Begins the next round at once, if none runs. */
@@ -62,11 +80,14 @@ export class SweepWorker implements SupervisedWorker {
     const hold = new Hold(connection);
     const lease = this.#keys.lease("sweep");
     while (!signal.aborted) {
-      await this.#withoutFailing("sweep", async () => {
+      try {
         // Counting never waits for Redis: a lease that cannot be asked for is none.
         const isFree = !connection.ready || await hold.take(lease, SWEEP_LEASE_MS).catch(() => true);
         if (isFree && !signal.aborted) await this.#round({ connection, writer, signal });
-      });
+        this.#trouble.end();
+      } catch (cause) {
+        if (!signal.aborted) this.#trouble.begin(cause);
+      }
       this.#woken = new AbortController();
       await wait(everyMs, AbortSignal.any([signal, this.#woken.signal]));
     }
@@ -80,9 +101,10 @@ export class SweepWorker implements SupervisedWorker {
   ): Promise<void> {
     const { source, ageMs = SWEEP_AGE_MS, janitorEveryMs = JANITOR_EVERY_MS } = this.#options;
     const { settled, changed } = await source.sweep({ ageMs });
+    this.#swept += settled;
     if (settled > 0) log.info("{settled} events were counted that the stream did not bring", { settled });
     if (!connection.ready) return;
-    await tellCells(connection, { keys: this.#keys, cells: changed });
+    await this.#news.tell(connection, changed);
     await this.#publish({ connection, writer, signal });
     if (performance.now() - this.#tidiedAt < janitorEveryMs) return;
     this.#tidiedAt = performance.now();
@@ -122,21 +144,8 @@ export class SweepWorker implements SupervisedWorker {
         const removed = await removeDeadConsumers(connection, { keys: this.#keys, stream, group });
         if (removed.length > 0) log.info("Consumers {removed} of {group} are gone and removed", { removed, group });
       } catch (error) {
-        if (!(error instanceof RedisRefusal)) throw error;
+        if (!isMissing(error)) throw error;
         log.debug("Group {group} is not there", { group });
-      }
-    }
-  }
-
-  /** What fails is tried again in the next round. */
-  async #withoutFailing(what: string, work: () => Promise<void>): Promise<void> {
-    try {
-      await work();
-    } catch (cause) {
-      if (cause instanceof HubError && cause.code === "unavailable") {
-        log.debug("The {what} waits: {cause}", { what, cause });
-      } else {
-        log.error("The {what} failed; the next round tries again", { what, cause });
       }
     }
   }
@@ -146,15 +155,19 @@ export class SweepWorker implements SupervisedWorker {
 export async function oldestWaiting(connection: RedisConnection, stream: string): Promise<string | null> {
   try {
     const [, pending] = await connection.ask("XPENDING", stream, ROLLUP_GROUP) as readonly Reply[];
-    const groups = await connection.ask("XINFO", "GROUPS", stream) as readonly (readonly Reply[])[];
-    const group = groups.find((one) => one[one.indexOf("name") + 1] === ROLLUP_GROUP);
-    const delivered = String(group?.[group.indexOf("last-delivered-id") + 1] ?? "0-0");
+    const group = (await groupsOf(connection, stream)).find(({ name }) => name === ROLLUP_GROUP);
+    const delivered = group?.delivered ?? "0-0";
     const unread = toEntries(await connection.ask("XRANGE", stream, `(${delivered}`, "+", "COUNT", 1)).at(0)?.id;
     const waiting = [pending, unread].flatMap((id) => typeof id === "string" ? [id] : []);
     return waiting.sort(compareIds)[0] ?? null;
   } catch (error) {
-    // No group, or no stream: nothing waits.
-    if (error instanceof RedisRefusal) return null;
+    // Nothing waits.
+    if (isMissing(error)) return null;
     throw error;
   }
+}
+
+/** Whether there is no such group or no such stream. */
+function isMissing(error: unknown): boolean {
+  return error instanceof RedisRefusal && (error.is("NOGROUP") || error.is("ERR no such key"));
 }

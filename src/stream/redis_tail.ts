@@ -6,7 +6,7 @@
 import { getLogger } from "@logtape/logtape";
 import { CELLS_ENTRIES_MAX, CELLS_REFRESH_MS, REDIS_BLOCK_MS, REDIS_COMMAND_MS, REDIS_RETRY_MS } from "../limits.ts";
 import type { ChangedCells } from "../stream.ts";
-import { wait } from "../worker.ts";
+import { Trouble, wait } from "../worker.ts";
 import { lastCells, readCells } from "./redis_cells.ts";
 import { RedisConnection } from "./redis_connection.ts";
 import type { RedisEpochs } from "./redis_epochs.ts";
@@ -85,16 +85,18 @@ export class RedisTail implements AsyncDisposable {
 
   async #follow(): Promise<void> {
     const { signal } = this.#stopping;
-    let failing = false;
+    const trouble = new Trouble({
+      begun: (cause) => log.warn("The stream cannot be followed; it is tried again", { cause }),
+      over: () => log.info("The stream is followed again"),
+    });
     while (!signal.aborted) {
       try {
         await this.#step();
-        if (failing) this.#tellAll();
-        failing = false;
+        if (trouble.reason !== null) this.#tellAll();
+        trouble.end();
       } catch (cause) {
         if (signal.aborted) return;
-        if (!failing) log.warn("The stream cannot be followed; it is tried again", { cause });
-        failing = true;
+        trouble.begin(cause);
         await wait(REDIS_RETRY_MS, signal);
       }
     }

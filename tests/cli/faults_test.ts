@@ -341,7 +341,7 @@ processTest("cli: help knows every command, and no command that does not exist",
   const { code, stdout } = await runCli(["help"]);
   assertEquals(code, 0);
   const names = [...stdout.matchAll(/^ {2}(\w[\w-]*)(?: \[.*\])? {2,}\S/gm)].map((match) => match[1]!);
-  assertEquals(names, ["send", "tail", "events", "metrics", "generate", "rollups", "version", "help"]);
+  assertEquals(names, ["send", "tail", "events", "metrics", "generate", "rollups", "dead-letters", "version", "help"]);
   for (const name of names.slice(0, 5)) {
     const help = await runCli(["help", name]);
     assertStringIncludes(help.stdout, "Examples:", name);

@@ -3,8 +3,10 @@
  * run, which must find events lost. Composed as `src/app.ts` composes the hub, but for the store and its single thread.
  */
 import { loadConfig } from "../../src/config.ts";
+import { DeadLetterDesk } from "../../src/dead_letter_desk.ts";
 import { Hub } from "../../src/hub.ts";
 import type { EventStore } from "../../src/storage.ts";
+import { MemoryDeadLetters } from "../../src/storage/memory_dead_letters.ts";
 import { connectSqlite, SqliteDatabase } from "../../src/storage/sqlite.ts";
 import { LogStream } from "../../src/stream/log.ts";
 import { createGraphql } from "../../src/transport/graphql/server.ts";
@@ -41,6 +43,7 @@ const hub = new Hub({ ...config, store: acknowledgingEarly(store), stream, ...cl
 const graphql = createGraphql({ hub, config });
 const rest = createRest({
   hub,
+  deadLetters: new DeadLetterDesk({ ...config, ...clocks, hub, letters: new MemoryDeadLetters() }),
   config,
   documents: { schema: graphql.sdl, protos: PROTO_FILES },
   operations: {

@@ -85,13 +85,13 @@ export const DEAD_LETTER_CASES: readonly Case<DeadLettersHarness>[] = [
     },
   },
   {
-    name: "list: goes on where it was although its place was deleted",
+    name: "list: goes on where it was although its place was deleted and newer ones came",
     run: async ({ letters }) => {
       const all = numbered(6);
       await letters.add(all);
       const { next } = await letters.list(TENANT, { limit: 2 });
       await letters.delete(TENANT, all[4]!.id);
-      await letters.add([letter("in:m:new")]);
+      await letters.add([letter("in:m:new"), letter("in:m:newer")]);
       const rest = await letters.list(TENANT, { limit: 10, after: next! });
       assertEquals(rest, { letters: all.slice(0, 4).reverse(), next: null });
     },

@@ -1,8 +1,10 @@
-/** The memory store under the suite of its port, and its bound. */
+/** The memory store and its dead letters under the suites of their ports, and its bound. */
 import { assertEquals } from "@std/assert";
 import { MemoryStore } from "../../src/storage/memory.ts";
+import { MemoryDeadLetters } from "../../src/storage/memory_dead_letters.ts";
 import { testEventStore } from "./conformance.ts";
 import { event, events } from "./conformance/events.ts";
+import { LETTERS_MAX, testDeadLetters } from "./dead_letters_conformance.ts";
 import { openMemory } from "./memory.ts";
 
 testEventStore("memory", {
@@ -10,6 +12,13 @@ testEventStore("memory", {
   deviations: {
     "verify: a wrong hour cell is found, and rebuild mends it": "it has no hour cells: minutes are merged when asked",
     "reopen: everything that was answered is there, with its cells and its refusals": "nothing outlives the process",
+  },
+});
+
+testDeadLetters("memory dead letters", {
+  open: () => {
+    const letters = new MemoryDeadLetters({ lettersMax: LETTERS_MAX });
+    return Promise.resolve({ letters, [Symbol.asyncDispose]: () => letters[Symbol.asyncDispose]() });
   },
 });
 

@@ -97,7 +97,7 @@ fakeTest("a question of a client is given up by the server after a time", async 
     driver.list({ tenant: "default", eventTypes: ["rare"] }, { limit: 1, order: "asc" }),
     driver.count(range),
     driver.aggregate(query(range)),
-    driver.publications.published({ after: { pub: 0, key: "" }, limit: 1 }),
+    driver.publications.published({ after: { pub: 0, pend: "" }, limit: 1 }),
   ];
   for (const question of await Promise.allSettled(questions)) {
     assertEquals(question.status === "rejected" && question.reason.code, "overloaded");

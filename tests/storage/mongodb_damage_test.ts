@@ -104,7 +104,7 @@ mongoTest("a damaged event stops neither lists nor replay nor retention", async 
     assertEquals(idsOf(listed).toSorted(), idsOf(shown).toSorted());
   }
   assertEquals((await harness.store.get(TENANT, mended!.id))!.properties, '{"a":5}');
-  const { entries } = await harness.store.publications.published({ after: { pub: 0, key: "" }, limit: 100 });
+  const { entries } = await harness.store.publications.published({ after: { pub: 0, pend: "" }, limit: 100 });
   assertEquals(idsOf(entries.map(({ event }) => event)).toSorted(), idsOf(shown).toSorted());
   // Those with other properties, or without an arrival, were counted all the same: by type and amount.
   const counted = await harness.store.count({ tenant: TENANT, from: NOON + 1, to: NOON + MINUTE - 1 });

@@ -1,7 +1,7 @@
 /** What lies in the database, and what a stream asks of it. */
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { Decimal128, ObjectId } from "mongodb";
-import type { PublicationPlace, StoredEvent } from "../../src/publication.ts";
+import { comparePlaces, type PublicationPlace, type StoredEvent } from "../../src/publication.ts";
 import { MongodbStore } from "../../src/storage/mongodb.ts";
 import type { CellsDocument } from "../../src/storage/mongodb_cells.ts";
 import { mongo, mongoLacking } from "../services/mongo.ts";
@@ -75,7 +75,7 @@ mongoTest("what the prototype stored is left alone", async (harness) => {
   assertEquals(await harness.store.count(ALL), totalOf(own, ALL));
   assertEquals(await harness.store.count({ ...ALL, from: NOON, to: NOON + 2 }), totalOf(own.slice(0, 2), ALL));
   assertEquals([(await harness.store.verify(ALL)).events, (await harness.store.rebuild(ALL)).differing], [3, 0]);
-  const page = await harness.store.publications.published({ after: { pub: 0, key: "" }, limit: 100 });
+  const page = await harness.store.publications.published({ after: { pub: 0, pend: "" }, limit: 100 });
   assertEquals(page.entries.length, 3);
   assertEquals(await harness.store.erase(TENANT, "user-1"), 3);
   assertEquals(await harness.store.purge(NOON + HOUR), 3);
@@ -128,25 +128,32 @@ mongoTest("what is stored is told, and read again in the order of publication", 
   unwatch();
   await store(harness.store, [event({ id: "unheard" })]);
   assertEquals(heard.length, 35);
-  const inOrder = heard.toSorted((a, b) => a.pub - b.pub || (a.key < b.key ? -1 : 1));
+  const inOrder = heard.toSorted(comparePlaces);
   const read: StoredEvent[] = [];
-  for (let [place, caughtUp]: [PublicationPlace, boolean] = [{ pub: 0, key: "" }, false]; !caughtUp;) {
+  for (let [place, caughtUp]: [PublicationPlace, boolean] = [{ pub: 0, pend: "" }, false]; !caughtUp;) {
     const page = await publications.published({ after: place, limit: 4 });
     read.push(...page.entries);
     [place, caughtUp] = [page.place, page.caughtUp];
   }
   assertEquals(read.slice(0, 35), inOrder);
+  assertEquals(inOrder, heard.toSorted((a, b) => a.pub - b.pub), "a batch is not in the order it was stored");
   assertEquals(read.length, 36);
-  const first = { pub: 0, key: "" };
+  const first = { pub: 0, pend: "" };
   const ofOther = await publications.published({ after: first, limit: 100, tenant: "other" });
-  assertEquals([ofOther.entries.length, ofOther.place.key], [5, read.at(-1)!.key]);
+  assertEquals([ofOther.entries.length, ofOther.place.pend], [5, read.at(-1)!.pend]);
+  const nextTo = (i: number) => ({ pub: read[i]!.pub, pend: read[i]!.pend });
+  const receivedAt = read[12]!.event.receivedAt;
+  assertEquals(await publications.firstReceived({ pub: 0, receivedAt: 0 }), nextTo(0));
+  const isIt = ({ event, pub }: StoredEvent) => event.receivedAt >= receivedAt && pub >= read[8]!.pub;
+  assertEquals(await publications.firstReceived({ pub: read[8]!.pub, receivedAt }), nextTo(read.findIndex(isIt)));
+  assertEquals(await publications.firstReceived({ pub: 0, receivedAt: receivedAt + HOUR }), null);
   const until = read[20]!.pub;
   const early = await publications.published({ after: first, limit: 100, until });
   assertEquals(early.entries, read.filter(({ pub }) => pub < until));
   assertEquals(await publications.oldest(), read[0]!.pub);
   await harness.store.erase("other", "user-1");
   const left = await publications.published({ after: first, limit: 100 });
-  assertEquals([left.entries.length, left.place], [31, { pub: read.at(-1)!.pub, key: read.at(-1)!.key }]);
+  assertEquals([left.entries.length, left.place], [31, { pub: read.at(-1)!.pub, pend: read.at(-1)!.pend }]);
   await harness.store.purge(Date.now());
   assertEquals([await publications.oldest(), await publications.purgedUntil()], [null, read.at(-1)!.pub]);
 });
@@ -159,7 +166,7 @@ mongoTest("insertions can be published at another time, those of other insertion
   await harness.settle();
   const later = heard[0]!.pub + HOUR;
   await publications.republishAt([heard[0]!, { key: heard[1]!.key, pend: heard[2]!.pend }], later);
-  const { entries } = await publications.published({ after: { pub: heard[0]!.pub + MINUTE, key: "" }, limit: 10 });
+  const { entries } = await publications.published({ after: { pub: heard[0]!.pub + MINUTE, pend: "" }, limit: 10 });
   assertEquals(entries, [{ ...heard[0]!, pub: later }]);
 });
 
@@ -201,7 +208,9 @@ mongoTest("slices go with their events, in small steps", async (harness) => {
     })),
   );
   assertEquals(await harness.store.purge(NOON + 2 * HOUR), 3);
-  assertEquals((await slices.find().toArray()).map(({ received }) => received), [new Date(NOON + 3 * HOUR)]);
+  // The minute of receipt of an event that came three hours late.
+  const left = await slices.find().toArray();
+  assertEquals(left.map(({ received }) => received), [new Date(NOON + 3 * HOUR + MINUTE - 1_000)]);
 });
 
 mongoTest("health names the server and the database, never the password", async (harness) => {

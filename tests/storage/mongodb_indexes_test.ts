@@ -101,3 +101,21 @@ fakeTest("an event that a foreign unique index refuses is not known to be stored
   assert(performance.now() - startedAt < 4_000, "it was tried again although it can never be stored");
   assertEquals(logs.lines.filter((line) => line.includes("index: event_id_1")).length, 1, logs.lines.join("\n"));
 });
+
+fakeTest("an index of an earlier version is dropped, and one that cannot be dropped is left", async () => {
+  for (const ok of [1, 0]) {
+    const dropped: unknown[] = [];
+    await using fake = startFakeMongo((command) => {
+      if ("listIndexes" in command) {
+        const names = ["_id_", "pub_1__id_1", "somebody's own"].map((name) => ({ name }));
+        const firstBatch = command.listIndexes === "events" ? names : [];
+        return { cursor: { id: 0n, ns: `event_hub.${command.listIndexes}`, firstBatch } };
+      }
+      if (!("dropIndexes" in command)) return answerAsEmpty(command);
+      dropped.push([command.dropIndexes, command.index]);
+      return ok === 1 ? { ok } : { ok, code: 13, errmsg: "not authorized" };
+    });
+    await (await MongodbStore.open({ url: fake.url }))[Symbol.asyncDispose]();
+    assertEquals(dropped, [["events", "pub_1__id_1"]]);
+  }
+});

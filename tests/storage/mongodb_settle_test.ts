@@ -208,9 +208,13 @@ async function assertCountedAfterSweep(harness: MongodbHarness, stored: readonly
 }
 
 mongoTest("what is young is not swept", async (harness) => {
+  const { publications, settler } = harness.store;
+  assertEquals(await settler.uncountedSince(), null);
   await store(harness.store, events(3));
-  assertEquals(await harness.store.settler.sweep({ ageMs: 60_000 }), { settled: 0, changed: [] });
-  assertEquals((await harness.store.settler.sweep({ ageMs: 0 })).settled, 3);
+  assertEquals(await settler.uncountedSince(), await publications.oldest());
+  assertEquals(await settler.sweep({ ageMs: 60_000 }), { settled: 0, changed: [] });
+  assertEquals((await settler.sweep({ ageMs: 0 })).settled, 3);
+  assertEquals(await settler.uncountedSince(), null);
 }, { isPublished: true });
 
 mongoTest("what may not be published is not purged, unless it is erased", async (harness) => {

@@ -4,14 +4,15 @@
  */
 import { HubError } from "../../src/errors.ts";
 import type { Event } from "../../src/event.ts";
-import type {
-  Epoch,
-  Insertion,
-  PublicationPage,
-  PublicationPlace,
-  PublicationSource,
-  SettleSource,
-  StoredEvent,
+import {
+  comparePlaces,
+  type Epoch,
+  type Insertion,
+  type PublicationPage,
+  type PublicationPlace,
+  type PublicationSource,
+  type SettleSource,
+  type StoredEvent,
 } from "../../src/publication.ts";
 import type { AppendStatus } from "../../src/storage.ts";
 import { MemoryStore } from "../../src/storage/memory.ts";
@@ -32,13 +33,12 @@ interface Document extends StoredEvent {
 export class FakeStore extends MemoryStore implements PublicationSource, SettleSource {
   /** Whether the publication and the counting reject as unavailable. */
   down = false;
-  /**
-   * Whether the events of one append share a time of publication, as in a real store: they are then replayed in the order
-   * of their keys. Otherwise each has its own, because the suite of streams knows one order alone, that of storing.
-   */
+  /** Whether the events of one append share a time of publication, as in a real store. */
   tied = false;
   /** How far the clock of the store is ahead of the machine's, milliseconds. */
   skewMs = 0;
+  /** A time at which its clock stands; `null` while it goes. */
+  at: number | null = null;
   readonly #documents = new Map<string, Document>();
   readonly #listeners = new Set<(group: readonly StoredEvent[]) => void>();
   readonly #epochs: Epoch[] = [];
@@ -54,7 +54,7 @@ export class FakeStore extends MemoryStore implements PublicationSource, SettleS
 
   override async append(events: readonly Event[]): Promise<readonly AppendStatus[]> {
     const statuses = await super.append(events);
-    const pub = Math.max(this.now(), this.#lastPub + 1);
+    const pub = this.at ?? Math.max(this.now(), this.#lastPub + 1);
     const group = events.filter((_, i) => statuses[i] === "stored")
       .map((event, i) => this.#insert(event, this.tied ? pub : pub + i));
     this.#lastPub = group.at(-1)?.pub ?? pub;
@@ -84,7 +84,7 @@ export class FakeStore extends MemoryStore implements PublicationSource, SettleS
   }
 
   now(): number {
-    return Date.now() + this.skewMs;
+    return this.at ?? Date.now() + this.skewMs;
   }
 
   watchStored(listener: (group: readonly StoredEvent[]) => void): () => void {
@@ -108,9 +108,16 @@ export class FakeStore extends MemoryStore implements PublicationSource, SettleS
     return {
       entries: page.filter(({ erased, event }) => !erased && (tenant === undefined || event.tenant === tenant))
         .map(plain),
-      place: last === undefined ? after : { pub: last.pub, key: last.key },
+      place: last === undefined ? after : { pub: last.pub, pend: last.pend },
       caughtUp: behind.length <= limit,
     };
+  }
+
+  async firstReceived({ pub, receivedAt }: { pub: number; receivedAt: number }): Promise<PublicationPlace | null> {
+    await this.#reach();
+    const found = [...this.#documents.values()].filter((one) => one.pub >= pub && one.event.receivedAt >= receivedAt);
+    const first = found.sort(comparePlaces).at(0);
+    return first === undefined ? null : { pub: first.pub, pend: first.pend };
   }
 
   async oldest(): Promise<number | null> {
@@ -164,6 +171,12 @@ export class FakeStore extends MemoryStore implements PublicationSource, SettleS
     return { settled: old.length, changed: this.#count(old) };
   }
 
+  async uncountedSince(): Promise<number | null> {
+    await this.#reach();
+    const waiting = [...this.#documents.values()].filter(({ pending }) => pending).map(({ pub }) => pub);
+    return waiting.length === 0 ? null : Math.min(...waiting);
+  }
+
   #insert(event: Event, pub: number): StoredEvent {
     const pend = (++this.#inserted).toString(16).padStart(24, "0");
     const key = `${event.tenant}:${event.id}`;
@@ -203,8 +216,4 @@ export class FakeStore extends MemoryStore implements PublicationSource, SettleS
 
 function plain({ event, key, pend, pub }: Document): StoredEvent {
   return { event, key, pend, pub };
-}
-
-function comparePlaces(a: PublicationPlace, b: PublicationPlace): number {
-  return a.pub - b.pub || (a.key < b.key ? -1 : a.key > b.key ? 1 : 0);
 }

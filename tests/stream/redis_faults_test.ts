@@ -1,10 +1,13 @@
 /** Faults of a real Redis under load: nothing is lost live, everything is counted once, and storing never waits. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { HubError } from "../../src/errors.ts";
+import { RedisStream } from "../../src/stream/redis.ts";
 import { TcpProxy } from "../services/proxy.ts";
 import type { RedisServer } from "../services/redis.ts";
 import { events, idsOf, TENANT } from "../storage/conformance/events.ts";
 import { idsIn, readAll } from "./conformance/reading.ts";
+import { FakeStore } from "./publication_fake.ts";
+import { QUICK } from "./redis.ts";
 import { openParts, produce, Reader, redisTest, until, whenCounted } from "./redis_hub.ts";
 
 /** Runs a fault three times under load; afterwards everything stored was read and counted. */
@@ -123,6 +126,28 @@ redisTest("publishing waits for Redis, keeps the order and delays nobody", async
   await stream.whenPublished();
   assert(performance.now() - thawedAt < 1_500, "publishing took its time after the return of Redis");
   assertEquals(idsIn(await readAll(stream, { after })), idsOf(all));
+});
+
+redisTest("what waits for Redis is bounded in bytes, and the newest stay", async (server) => {
+  const source = new FakeStore();
+  await using proxy = TcpProxy.to(server.port);
+  await using stream = await RedisStream.open({
+    url: `redis://127.0.0.1:${proxy.port}`,
+    source,
+    timeoutMs: 500,
+    ...QUICK,
+  });
+  proxy.freeze();
+  const properties = JSON.stringify({ text: "x".repeat(16_000) });
+  const all = events(6_000, () => ({ properties }));
+  for (let i = 0; i < all.length; i += 500) await source.append(all.slice(i, i + 500));
+  proxy.thaw();
+  proxy.cut();
+  await stream.whenPublished();
+  const kept = Number(await server.send("XLEN", "events"));
+  assert(kept > 1_500 && kept < 3_000, `${kept} were kept`);
+  const last = await server.send("XREVRANGE", "events", "+", "-", "COUNT", 1) as readonly [string, string[]][];
+  assertEquals(last[0]![1][1], all.at(-1)!.id);
 });
 
 redisTest("started before Redis, the hub takes events, and whoever comes later reads them all", async (server) => {

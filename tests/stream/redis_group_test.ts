@@ -1,8 +1,9 @@
 /** Consumer groups on a real Redis: nothing given to a consumer that dies is lost, and a group that is gone comes again. */
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { addCells } from "../../src/stream/redis_cells.ts";
 import { RedisConnection } from "../../src/stream/redis_connection.ts";
 import { GroupWorker } from "../../src/stream/redis_group.ts";
+import { groupsOf } from "../../src/stream/redis_groups.ts";
 import { rollupWorker } from "../../src/stream/redis_rollup.ts";
 import { RedisStream } from "../../src/stream/redis.ts";
 import { SweepWorker } from "../../src/stream/redis_sweep.ts";
@@ -84,6 +85,46 @@ redisTest(
   },
 );
 
+redisTest(
+  "a stream that was trimmed past the group is noticed, and what it was not given is counted",
+  async (server) => {
+    const source = new FakeStore();
+    await server.send("XGROUP", "CREATE", ...GROUP, "0", "MKSTREAM");
+    {
+      await using stream = await RedisStream.open({ url: server.url, source, ...QUICK, entriesMax: 200 });
+      for (let i = 0; i < 10; i++) await source.append(events(100));
+      await stream.whenPublished();
+    }
+    const worker = rollupWorker({ url: server.url, source, ...QUICK_GROUP, ageMs: 60_000 });
+    await using _running = running(worker);
+    await until(
+      "the rest is counted",
+      () => [...source.documents.values()].filter(({ pending }) => !pending).length >= 200,
+    );
+    assertEquals([worker.overruns, worker.lost], [1, 0]);
+    await using _sweeping = running(
+      new SweepWorker({ url: server.url, source, everyMs: 20, ageMs: 0, entriesMax: 200 }),
+    );
+    await whenCounted(source);
+    assertEquals(worker.overruns, 1);
+  },
+);
+
+redisTest("of large entries fewer are read at once", async (server) => {
+  const text = "x".repeat(16_000);
+  for (let i = 0; i < 2_000; i++) await server.send("XADD", "own", "*", "text", text);
+  const given: number[] = [];
+  const group = { url: server.url, group: "g", stream: () => "own", entriesMax: 10_000, blockMs: 50 };
+  const worker = new GroupWorker(group, (entries) => {
+    given.push(entries.length);
+    return Promise.resolve(entries.map(({ id }) => id));
+  });
+  await using _running = running(worker);
+  await until("all are given", () => given.reduce((sum, count) => sum + count, 0) === 2_000);
+  assert(given.every((count) => count * text.length <= 9 * 1024 * 1024), `${given} were read at once`);
+  assert(given.length <= 6, `${given} were read at once`);
+});
+
 redisTest("two workers share the work under names of their own, and a name is free again", async (server) => {
   const names = async () => Number(await server.send("EXISTS", "events:slot:rollup:1", "events:slot:rollup:2"));
   await using parts = await openParts(server.url, { ageMs: 60_000 });
@@ -143,11 +184,11 @@ redisTest("entries that name nothing the store knows are acknowledged", async (s
   const fields = ["event_id", "x", "user_id", "u", "event_type", "purchase", "amount", "1"];
   const time = "2026-01-15T12:00:00.000Z";
   const rest = ["tenant", TENANT, "received_at", time, "source", "rest", "pend", "f".repeat(24), "pub", Date.now()];
-  await server.send("XADD", "events", "*", ...fields, "timestamp", time, ...rest);
+  const last = String(await server.send("XADD", "events", "*", ...fields, "timestamp", time, ...rest));
+  await using connection = new RedisConnection(server.url, { name: "test" });
   await until("everything is acknowledged", async () => {
-    const [pending] = await server.send("XPENDING", ...GROUP) as readonly number[];
-    const [group] = await server.send("XINFO", "GROUPS", "events") as readonly (string | number)[][];
-    return pending === 0 && group!.at(-1) === 0;
+    const [group] = await groupsOf(connection, "events");
+    return group!.pending === 0 && group!.delivered === last;
   });
 });
 

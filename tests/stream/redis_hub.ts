@@ -1,6 +1,7 @@
 /** What fault tests of the Redis stream stand on: the stream and its workers beside a fake store, and a reader. */
 import { HubError } from "../../src/errors.ts";
 import type { Event } from "../../src/event.ts";
+import { toFields } from "../../src/stream/redis_entry.ts";
 import { RedisStream, type RedisStreamOptions } from "../../src/stream/redis.ts";
 import { rollupWorker } from "../../src/stream/redis_rollup.ts";
 import { SweepWorker } from "../../src/stream/redis_sweep.ts";
@@ -52,7 +53,7 @@ export async function openParts(
   const stream = await RedisStream.open({ ...QUICK, timeoutMs, ...options, url, source });
   const workers = [
     rollupWorker({ url, source, timeoutMs, ageMs, claimIdleMs: 200, claimEveryMs: 100, ...QUICK_GROUP }),
-    new SweepWorker({ url, source, timeoutMs, everyMs: 100, ageMs, janitorEveryMs: 100 }),
+    new SweepWorker({ ...options, url, source, timeoutMs, everyMs: 100, ageMs, janitorEveryMs: 100 }),
   ].map(running);
   return {
     source,
@@ -140,6 +141,37 @@ export function produce(source: FakeStore): { stop(): Promise<Event[]> } {
       return working;
     },
   };
+}
+
+/** Records an epoch that began long ago, as if this Redis had been followed since. */
+export async function ageEpoch(server: RedisServer, source: FakeStore, startedAt = 0): Promise<void> {
+  const marker = "0123456789abcdef";
+  const [, runId = ""] = /run_id:(\w+)/.exec(String(await server.send("INFO", "server"))) ?? [];
+  await server.send("SET", "events:epoch", marker);
+  await server.send("HSET", "events:floor", "marker", marker);
+  await source.beginEpoch({ number: 1, startedAt, runId, marker }, 0);
+}
+
+/**
+ * Events that were stored and published at times of the past, one each `everyMs`; `isLost`: the stream has them no more.
+ * The last entry of the stream must be older.
+ */
+export async function storeInThePast(
+  server: RedisServer,
+  source: FakeStore,
+  { from, to, everyMs, isLost = false }: { from: number; to: number; everyMs: number; isLost?: boolean },
+): Promise<Event[]> {
+  const all: Event[] = [];
+  for (let time = from; time < to; time += everyMs) {
+    const [one] = events(1, () => ({ receivedAt: time })) as [Event];
+    source.at = time;
+    await source.append([one]);
+    source.at = null;
+    all.push(one);
+    const stored = source.documents.get(`${one.tenant}:${one.id}`)!;
+    if (!isLost) await server.send("XADD", "events", `${stored.pub}-0`, ...toFields(stored));
+  }
+  return all;
 }
 
 /** Resolves when everything stored is counted, each insertion once, and nothing waits to be published. */

@@ -2,9 +2,11 @@
  * A hub that serves every protocol on free ports. graphql-js and grpc-js look at the environment when they are loaded,
  * which bare `deno test` does not allow: so what stands on them is imported when a test runs.
  */
+import { DeadLetterDesk } from "../../src/dead_letter_desk.ts";
 import type { Event } from "../../src/event.ts";
 import type { HubApi } from "../../src/hub.ts";
 import type { AppendStatus, EventStore } from "../../src/storage.ts";
+import { MemoryDeadLetters } from "../../src/storage/memory_dead_letters.ts";
 import { createRest } from "../../src/transport/rest/server.ts";
 import { altered } from "../altered.ts";
 import { openTestHub, testConfig, type TestHub, type TestHubOptions } from "../harness.ts";
@@ -82,6 +84,7 @@ export async function openLab(options: LabOptions = {}): Promise<Lab> {
   const graphql = createGraphql({ hub, config });
   const rest = createRest({
     hub,
+    deadLetters: new DeadLetterDesk({ ...config, now: testHub.clock.now, hub, letters: new MemoryDeadLetters() }),
     config,
     documents: { schema: graphql.sdl, protos: {} },
     operations: {

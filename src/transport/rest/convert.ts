@@ -1,5 +1,6 @@
 /** What the hub gives, as the JSON of the REST contract. Written by hand: it is made for every event of every list. */
 import { formatAmount, formatAverage } from "../../amount.ts";
+import type { DeadLetter } from "../../dead_letters.ts";
 import type { Event } from "../../event.ts";
 import type { Aggregates, WindowRow } from "../../hub.ts";
 import type { RecountReport, Total } from "../../storage.ts";
@@ -16,6 +17,11 @@ export function eventJson(event: Event): string {
 /** A page of events as JSON text. */
 export function eventsJson(events: readonly Event[], nextCursor: string | null): string {
   return `{"events":[${events.map(eventJson).join(",")}],"next_cursor":${JSON.stringify(nextCursor)}}`;
+}
+
+/** A dead letter; its payload is an event, or a text where the message was none. */
+export function deadLetterJson({ id, failedAt, code, detail, errors, payload }: DeadLetter) {
+  return { id, failed_at: formatTimestamp(failedAt), code, detail, errors, payload: JSON.parse(payload) as unknown };
 }
 
 /** A row of windows as the contract has it; amounts are decimal text. */

@@ -1,5 +1,5 @@
 /** Events out: a page, one, or all as they come. */
-import { HubError, namingCursor } from "../../errors.ts";
+import { namingCursor } from "../../errors.ts";
 import { PAGE_EVENTS_DEFAULT } from "../../limits.ts";
 import type { Start } from "../../stream.ts";
 import { eventJson, eventsJson } from "./convert.ts";
@@ -7,6 +7,7 @@ import { CSV_CONTENT_TYPE, eventsCsv } from "./csv.ts";
 import { CSV_TYPE, type Exchange, JSON_TYPE, SSE_TYPE } from "./exchange.ts";
 import { negotiate } from "./media.ts";
 import { checkRange } from "./parameters.ts";
+import { idInPath, nextPageLink } from "./path.ts";
 import { readQuery } from "./query.ts";
 import { type RestContext, type Route, TENANT } from "./route.ts";
 import { STREAM_HEADERS, streamEvents } from "./sse.ts";
@@ -82,34 +83,16 @@ async function listEvents({ hub, parameters }: RestContext, exchange: Exchange):
   const live = await hub.streamHead(TENANT);
   const filter = { tenant: TENANT, userId, eventTypes, from, to };
   const { events, nextCursor } = await namingCursor("cursor", hub.list(filter, { limit, order, cursor }));
-  const headers: Record<string, string> = { "x-stream-cursor": live, vary: "Accept" };
-  if (nextCursor !== null) headers.link = `<${nextPage(exchange, nextCursor)}>; rel="next"`;
+  const headers = { "x-stream-cursor": live, vary: "Accept", ...nextPageLink(exchange, nextCursor) };
   return type === CSV_TYPE
     ? exchange.answer(eventsCsv(events), { type: CSV_CONTENT_TYPE, headers })
     : exchange.answer(eventsJson(events, nextCursor), { headers });
 }
 
-/** Relative, so that it is right behind every proxy. */
-function nextPage(exchange: Exchange, cursor: string): string {
-  const query = new URLSearchParams(exchange.query);
-  query.set("cursor", cursor);
-  return `${exchange.path}?${query}`;
-}
-
 async function getEvent({ hub, parameters }: RestContext, exchange: Exchange): Promise<Response> {
   negotiate(exchange.request.headers, [JSON_TYPE]);
   readQuery(exchange.query, parameters.none);
-  // Behind the second slash: what stands before it may be percent-encoded too.
-  const id = decodeId(exchange.path.slice(exchange.path.indexOf("/", 1) + 1));
-  return exchange.answer(eventJson(await hub.get(TENANT, id)));
-}
-
-function decodeId(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch (cause) {
-    throw new HubError("malformed", "The id in the path is not percent-encoded UTF-8", { cause });
-  }
+  return exchange.answer(eventJson(await hub.get(TENANT, idInPath(exchange))));
 }
 
 async function followEvents({ hub, parameters }: RestContext, exchange: Exchange): Promise<Response> {

@@ -1,9 +1,10 @@
 /** Events in: one, or a batch. */
 import { type FieldError, HubError } from "../../errors.ts";
-import { type ParseContext, parseEvent } from "../../event.ts";
+import { parseEvent } from "../../event.ts";
 import type { FaultBudget } from "../../faults.ts";
 import { BATCH_BODY_BYTES_MAX, BATCH_EVENTS_MAX, EVENT_BODY_BYTES_MAX } from "../../limits.ts";
 import { refused } from "../../outcome.ts";
+import { parseContext } from "../../parse_context.ts";
 import { BATCH_TYPES, decodeBatch, settle } from "./batch.ts";
 import { answerBatch } from "./batch_answer.ts";
 import { parseJson } from "../body.ts";
@@ -161,16 +162,6 @@ async function publishMapped(context: RestContext, { input, errors, locate }: Ca
 
 /** What is wrong with an event that will not be stored anyway, so that its sender learns everything at once. */
 function faultsOf(input: unknown, { config }: RestContext, faultBudget?: FaultBudget): readonly FieldError[] {
-  const now = Date.now();
-  const context: ParseContext = {
-    ...SENDER,
-    now,
-    naiveZone: config.naiveZone,
-    maxFutureMs: config.maxFutureMs,
-    oldest: config.retentionMs === null ? null : now - config.retentionMs,
-    newId: () => "",
-    faultBudget,
-  };
-  const parsed = parseEvent(input, context);
+  const parsed = parseEvent(input, { ...parseContext(SENDER, { ...config, now: Date.now }), faultBudget });
   return parsed.ok ? [] : parsed.errors;
 }

@@ -11,6 +11,7 @@ type Json = Record<string, unknown>;
 const TAGS: Record<Operation["tag"], string> = {
   events: "Events in and out",
   aggregates: "Exact metrics by windows of event time",
+  "dead letters": "Inbound messages that could not be taken",
   operations: "Life signs of the process",
   administration: "Recounts",
   documentation: "The hub's description of itself",
@@ -59,14 +60,14 @@ function describeSchemas(): Json {
 }
 
 function describeOperation({ method, operation }: Route): Json {
-  const { id, tag, summary, description, body, answers } = operation;
+  const { id, tag, summary, description, body, bodyOptional = false, answers } = operation;
   return {
     operationId: id,
     tags: [tag],
     summary,
     ...(description === undefined ? {} : { description }),
     parameters: describeParameters(operation),
-    ...(body === undefined ? {} : { requestBody: { required: true, content: describeContents(body) } }),
+    ...(body === undefined ? {} : { requestBody: { required: !bodyOptional, content: describeContents(body) } }),
     responses: {
       ...Object.fromEntries(Object.entries(answers).map(([status, answer]) => [status, describeAnswer(answer)])),
       ...describeErrors(operation, method),

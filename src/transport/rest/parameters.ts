@@ -69,16 +69,14 @@ export function readTime(text: string, naiveZone: string): Reading<number> {
 }
 
 /** A cursor as the hub gave it; whether it is one, the hub says. */
-function cursor(description: string): Parameter<string> {
-  const schema = { type: "string", minLength: 1, maxLength: CURSOR_CHARACTERS_MAX };
-  return once(description, schema, (text) => {
-    if (text === "") return { ok: false, code: "too_short", detail: "must not be empty" };
-    return good(text);
-  });
-}
+const pageCursor = once(
+  "`next_cursor` of the page before",
+  { type: "string", minLength: 1, maxLength: CURSOR_CHARACTERS_MAX },
+  (text) => text === "" ? { ok: false, code: "too_short", detail: "must not be empty" } : good(text),
+);
 
 const limit = once(
-  "Largest number of events; a page may be shorter",
+  "Largest number of what is listed; a page may be shorter",
   { type: "integer", minimum: 1, maximum: PAGE_EVENTS_MAX, default: PAGE_EVENTS_DEFAULT },
   (text) => {
     const value = /^[0-9]{1,9}$/.test(text) ? Number(text) : Number.NaN;
@@ -125,9 +123,10 @@ export function declareParameters(naiveZone: string) {
       event_type,
       ...range,
       limit,
-      cursor: cursor("`next_cursor` of the page before"),
+      cursor: pageCursor,
       order: word("By timestamp: newest first or oldest first", ["desc", "asc"], "desc"),
     },
+    listDeadLetters: { limit, cursor: pageCursor },
     batch: { verbose: flag("Whether stored events get a result too", true) },
     follow: { after, user_id, event_type },
     aggregates: {

@@ -1,5 +1,6 @@
 /** A route: what answers it, and what describes it. */
 import type { Config } from "../../config.ts";
+import type { DeadLetterApi } from "../../dead_letter_desk.ts";
 import type { ErrorCode } from "../../errors.ts";
 import type { HubApi, Sender } from "../../hub.ts";
 import type { BodyReader } from "../body.ts";
@@ -37,6 +38,7 @@ export interface Page {
 /** What handlers work with. */
 export interface RestContext {
   readonly hub: HubApi;
+  readonly deadLetters: DeadLetterApi;
   readonly config: Config;
   readonly operations: Operations;
   readonly bodies: BodyReader;
@@ -56,7 +58,7 @@ export interface DocumentedAnswer {
 /** A route as the documentation shows it. */
 export interface Operation {
   readonly id: string;
-  readonly tag: "events" | "aggregates" | "operations" | "administration" | "documentation";
+  readonly tag: "events" | "aggregates" | "dead letters" | "operations" | "administration" | "documentation";
   readonly summary: string;
   readonly description?: string;
   readonly query?: Parameters;
@@ -65,6 +67,8 @@ export interface Operation {
   /** Request headers that matter, each with its description. */
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: Contents;
+  /** Whether the body may be missing; otherwise it must be there. */
+  readonly bodyOptional?: boolean;
   /** By status. */
   readonly answers: Readonly<Record<number, DocumentedAnswer>>;
   /** What can go wrong beside `not_acceptable`, `timeout` of a body, and `internal`. */
@@ -73,7 +77,7 @@ export interface Operation {
 
 /** One method of one path. Variable parts of the path stand in braces. A GET answers HEAD too. */
 export interface Route {
-  readonly method: "GET" | "POST";
+  readonly method: "GET" | "POST" | "DELETE";
   readonly path: string;
   readonly operation: Operation;
   handle(exchange: Exchange): Response | Promise<Response>;

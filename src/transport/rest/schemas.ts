@@ -78,6 +78,15 @@ const CloudEvent = z.object({
     }],
   });
 
+const DeadLetter = z.strictObject({
+  id: z.string().describe("Names the message: `in:<marker>:<entry id>`"),
+  failed_at: time,
+  code: z.string().describe("Why: `invalid_argument`, `conflict`, `malformed`, `payload_too_large` or `internal`"),
+  detail: z.string(),
+  errors: z.array(FieldError),
+  payload: z.unknown().describe("The event as it was sent, or the beginning of a message that is none, as a text"),
+}).describe("An inbound message that could not be taken");
+
 const BatchResult = z.strictObject({
   index: z.int().min(0),
   line: z.int().min(1).optional().describe("NDJSON: the number of the line, from 1"),
@@ -147,6 +156,9 @@ export const SCHEMAS = {
   }).describe("RFC 9457"),
   BatchProblem: z.strictObject({ ...problem, ...counts }),
   EventPage: z.strictObject({ events: z.array(Event), next_cursor: z.string().nullable() }),
+  DeadLetter,
+  DeadLetterPage: z.strictObject({ dead_letters: z.array(DeadLetter), next_cursor: z.string().nullable() }),
+  Deleted: z.strictObject({ status: z.literal("success"), id: z.string().describe("The id of the dead letter") }),
   AggregateRow,
   Aggregates: z.strictObject({
     from: time,

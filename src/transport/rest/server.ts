@@ -1,6 +1,7 @@
 /** The REST interface: the routes, and what is the same for all of them. */
 import { Hono } from "hono";
 import type { Config } from "../../config.ts";
+import type { DeadLetterApi } from "../../dead_letter_desk.ts";
 import { HubError } from "../../errors.ts";
 import type { HubApi } from "../../hub.ts";
 import { BodyReader } from "../body.ts";
@@ -10,6 +11,7 @@ import { shown } from "../target.ts";
 import { answerError } from "./errors.ts";
 import { Exchange } from "./exchange.ts";
 import { aggregateRoutes } from "./handlers_aggregates.ts";
+import { deadLetterRoutes } from "./handlers_dead_letters.ts";
 import { documentRoutes } from "./handlers_documents.ts";
 import { eventRoutes } from "./handlers_events.ts";
 import { ingestRoutes } from "./handlers_ingest.ts";
@@ -22,6 +24,7 @@ export type { Operations, Page, Route } from "./route.ts";
 /** What the interface stands on. */
 export interface RestOptions {
   readonly hub: HubApi;
+  readonly deadLetters: DeadLetterApi;
   readonly config: Config;
   readonly operations: Operations;
   readonly documents: { readonly schema: string; readonly protos: Readonly<Record<string, string>> };
@@ -49,10 +52,11 @@ export interface Rest {
 
 /** Makes the REST interface of contract section 2. */
 export function createRest(options: RestOptions): Rest {
-  const { hub, config, operations, documents, pages = {}, mounted = {}, onlyOperations = false, observe } = options;
+  const { config, operations, documents, pages = {}, mounted = {}, onlyOperations = false, observe } = options;
   const bodies = new BodyReader({ timeoutMs: config.requestTimeoutMs });
   const context: RestContext = {
-    hub,
+    hub: options.hub,
+    deadLetters: options.deadLetters,
     config,
     operations,
     bodies,
@@ -67,6 +71,7 @@ export function createRest(options: RestOptions): Rest {
     ...ingestRoutes(context),
     ...eventRoutes(context),
     ...aggregateRoutes(context),
+    ...deadLetterRoutes(context),
     ...operationRoutes(context),
     ...documentRoutes({ ...documents, pages }, describe),
   ];

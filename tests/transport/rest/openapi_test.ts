@@ -14,7 +14,7 @@ interface Operation {
   readonly summary: string;
   readonly tags: readonly string[];
   readonly parameters: readonly Parameter[];
-  readonly requestBody?: { readonly content: Record<string, { schema: unknown }> };
+  readonly requestBody?: { readonly required: boolean; readonly content: Record<string, { schema: unknown }> };
   readonly responses: Record<string, { description: string; content?: Record<string, { schema: unknown }> }>;
 }
 
@@ -55,7 +55,17 @@ Deno.test("openapi: describes every route that is served, and no other", async (
   assertEquals([...operations(document)].map(([name]) => name).sort(), served);
   assertEquals(new Set(served).size, served.length);
   for (
-    const name of ["POST /events", "POST /events/batch", "GET /events/{id}", "GET /aggregates/stream", "GET /docs"]
+    const name of [
+      "POST /events",
+      "POST /events/batch",
+      "GET /events/{id}",
+      "GET /aggregates/stream",
+      "GET /dead-letters",
+      "GET /dead-letters/{id}",
+      "POST /dead-letters/{id}/redrive",
+      "DELETE /dead-letters/{id}",
+      "GET /docs",
+    ]
   ) {
     assert(served.includes(name), name);
   }
@@ -94,6 +104,14 @@ Deno.test("openapi: parts of a path and their parameters belong together", async
   }
 });
 
+Deno.test("openapi: only the body of a redrive may be missing", async () => {
+  const bodies = [...operations(await read())].filter(([, { requestBody }]) => requestBody !== undefined);
+  assert(bodies.length > 3);
+  for (const [name, { requestBody }] of bodies) {
+    assertEquals(requestBody!.required, name !== "POST /dead-letters/{id}/redrive", name);
+  }
+});
+
 Deno.test("openapi: every reference leads to a schema, and every schema is used", async () => {
   const document = await read();
   const used = new Set(references(document));
@@ -105,7 +123,7 @@ Deno.test("openapi: every reference leads to a schema, and every schema is used"
 Deno.test("openapi: the query parameters described are those that are read", async () => {
   await using test = openRest();
   const document: Document = (await test.ask("/openapi.json")).json;
-  for (const path of ["/events", "/events/stream", "/aggregates", "/aggregates/stream"]) {
+  for (const path of ["/events", "/events/stream", "/aggregates", "/aggregates/stream", "/dead-letters"]) {
     const described = document.paths[path]!.get!.parameters.filter((each) => each.in === "query").map(({ name }) =>
       name
     );

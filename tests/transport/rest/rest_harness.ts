@@ -1,9 +1,13 @@
 /** What tests of the REST interface stand on: the interface over a hub over the memory drivers, and short requests. */
 import type { Config } from "../../../src/config.ts";
+import { type DeadLetterApi, DeadLetterDesk } from "../../../src/dead_letter_desk.ts";
+import type { DeadLetters } from "../../../src/dead_letters.ts";
 import type { HubApi } from "../../../src/hub.ts";
+import { MemoryDeadLetters } from "../../../src/storage/memory_dead_letters.ts";
 import { createRest, type Operations, type Rest } from "../../../src/transport/rest/server.ts";
 import { type SchemaName, SCHEMAS } from "../../../src/transport/rest/schemas.ts";
 import { pages } from "../../../src/web/pages.ts";
+import { altered } from "../../altered.ts";
 import { openTestHub, START, testConfig, type TestHub, type TestHubOptions } from "../../harness.ts";
 import { assertEquals } from "@std/assert";
 
@@ -18,6 +22,9 @@ export interface TestRestOptions {
   readonly hub?: TestHubOptions;
   /** Replaces methods of the hub. */
   readonly replace?: Partial<HubApi>;
+  /** Replaces methods of the dead letters. */
+  readonly replaceLetters?: Partial<DeadLetterApi>;
+  readonly wrapLetters?: (letters: DeadLetters) => DeadLetters;
   readonly operations?: Partial<Operations>;
   readonly observe?: (route: string, status: number, seconds: number) => void;
 }
@@ -41,6 +48,8 @@ export interface Answered {
 
 /** The interface under test. */
 export interface TestRest extends TestHub {
+  /** What `GET /dead-letters` shows. */
+  readonly letters: DeadLetters;
   readonly rest: Rest;
   /** Asks and reads the whole answer. */
   ask(path: string, options?: Ask): Promise<Answered>;
@@ -51,10 +60,15 @@ export interface TestRest extends TestHub {
 /** Opens the REST interface over a test hub. */
 export function openRest(options: TestRestOptions = {}): TestRest {
   const test = openTestHub(options.hub);
-  const hub = options.replace === undefined ? test.hub : replaced(test.hub, options.replace);
+  const hub = options.replace === undefined ? test.hub : altered<HubApi>(test.hub, options.replace);
+  const config = testConfig(options.config);
+  const { wrapLetters = (letters) => letters } = options;
+  const letters = wrapLetters(new MemoryDeadLetters());
+  const desk = new DeadLetterDesk({ ...config, now: test.clock.now, hub, letters });
   const rest = createRest({
     hub,
-    config: testConfig(options.config),
+    deadLetters: altered<DeadLetterApi>(desk, options.replaceLetters ?? {}),
+    config,
     operations: {
       ready: () => Promise.resolve({ ok: true, checks: { store: { ok: true, detail: "memory" } } }),
       metrics: () => Promise.resolve("# HELP x\n"),
@@ -69,6 +83,7 @@ export function openRest(options: TestRestOptions = {}): TestRest {
   const open = async (path: string, ask: Ask = {}) => await rest.fetch(request(path, ask));
   return {
     ...test,
+    letters,
     rest,
     open,
     ask: async (path, ask) => {
@@ -117,10 +132,4 @@ export function assertProblem(answered: Answered, status: number, code: string):
 export function faults(answered: Answered): string[] {
   const errors: { pointer?: string; parameter?: string; code: string }[] = answered.json.errors ?? [];
   return errors.map(({ pointer, parameter, code }) => `${pointer ?? parameter} ${code}`).sort();
-}
-
-function replaced(hub: HubApi, methods: Partial<HubApi>): HubApi {
-  return new Proxy(hub, {
-    get: (target, name: keyof HubApi) => methods[name] ?? target[name].bind(target),
-  });
 }

@@ -189,10 +189,17 @@ overSockets("a body that is too large is refused before it is read", {}, async (
 
 overSockets("paths that clients would have folded", {}, async (server) => {
   await server.test.ask("/events", { body: withId("..") });
-  const get = (path: string) => exchange(server, [`GET ${path} HTTP/1.1\r\nHost: hub.test\r\n\r\n`], ANSWERED);
+  const ask = (method: string, path: string) =>
+    exchange(server, [`${method} ${path} HTTP/1.1\r\nHost: hub.test\r\n\r\n`], ANSWERED);
+  const get = (path: string) => ask("GET", path);
   assertMatch(await get("/events/.."), /^HTTP\/1\.1 200[^]*"id":"\.\."/);
   assertMatch(await get("/events/%zz"), /^HTTP\/1\.1 400[^]*"code":"malformed"/);
   assertMatch(await get("/events/../metrics"), /^HTTP\/1\.1 404/);
+  for (const dots of ["..", "%2e%2e", ".", "..%2f..%2fevents"]) {
+    for (const [method, end] of [["GET", ""], ["DELETE", ""], ["POST", "/redrive"]] as const) {
+      assertMatch(await ask(method, `/dead-letters/${dots}${end}`), /^HTTP\/1\.1 404[^]*"code":"not_found"/);
+    }
+  }
 });
 
 overSockets("HEAD has the headers of GET and no body", {}, async (server) => {
