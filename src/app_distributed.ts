@@ -71,12 +71,12 @@ async function measuresOf(
   { groups, sweep }: Workers,
   source: PublicationSource & SettleSource,
 ): Promise<WorkerMeasures> {
-  const since = await ifTold(source.uncountedSince().then((pub) => pub ?? source.now()));
+  const age = source.uncountedSince().then((pub) => pub === null ? 0 : Math.max(0, source.now() - pub));
   return {
     lost: Object.fromEntries(groups.map(({ group, lost }) => [group, lost])),
     overruns: Object.fromEntries(groups.map(({ group, overruns }) => [group, overruns])),
     swept: sweep.swept,
-    uncountedAgeMs: since === null ? null : Math.max(0, source.now() - since),
+    uncountedAgeMs: await ifTold(age),
   };
 }
 
