@@ -41,7 +41,7 @@ export async function openDistributed(
     },
     workers: ({ hub, deadLetters }) => {
       const rollup = rollupWorker({ url, prefix, source });
-      const ingest = inboundWorker({ url, prefix, hub, deadLetters, now: clocks.now });
+      const ingest = inboundWorker({ url, prefix, source, hub, deadLetters, now: clocks.now });
       workers = { groups: [rollup, ingest], sweep };
       return [rollup, sweep, ingest];
     },
@@ -116,11 +116,15 @@ function sourceOf({ publications, settler }: MongodbStore): PublicationSource & 
     published: (options) => publications.published(options),
     firstReceived: (options) => publications.firstReceived(options),
     oldest: () => publications.oldest(),
+    newest: () => publications.newest(),
     purgedUntil: () => publications.purgedUntil(),
     republishAt: (insertions, pub) => publications.republishAt(insertions, pub),
+    uncountedOf: (insertions) => publications.uncountedOf(insertions),
     unpublished: (limit) => publications.unpublished(limit),
     markPublished: (insertions) => publications.markPublished(insertions),
+    database: () => publications.database(),
     epochs: () => publications.epochs(),
+    followEpoch: (number) => publications.followEpoch(number),
     beginEpoch: (epoch, expected) => publications.beginEpoch(epoch, expected),
     settleThese: (insertions) => settler.settleThese(insertions),
     sweep: (options) => settler.sweep(options),

@@ -11,8 +11,10 @@ import { EVENT_ID_CHARACTERS_MAX, EVENT_TYPE_CHARACTERS_MAX, USER_ID_CODE_POINTS
 import { parseProperties, sameProperties } from "./properties.ts";
 import { parseTimestamp } from "./timestamp.ts";
 
+const SOURCES = ["rest", "graphql", "grpc", "redis", "import"] as const;
+
 /** The protocol an event came in over. */
-export type Source = "rest" | "graphql" | "grpc" | "redis" | "import";
+export type Source = typeof SOURCES[number];
 
 /** A business event. Immutable; only {@link parseEvent} and the drivers make one. */
 export interface Event {
@@ -69,6 +71,7 @@ export type ParseResult =
 /** Names that would collide with routes (`/events/batch`, `/events/stream`). */
 const RESERVED_IDS: ReadonlySet<string> = new Set(["batch", "stream"]);
 const EVENT_ID = new RegExp(`^[A-Za-z0-9._:@~+=/-]{1,${EVENT_ID_CHARACTERS_MAX}}$`);
+const TENANT = /^[a-z0-9][a-z0-9_-]{0,62}$/;
 const EVENT_TYPE = new RegExp(`^[A-Za-z][A-Za-z0-9_.:-]{0,${EVENT_TYPE_CHARACTERS_MAX - 1}}$`);
 /** Most user ids; the others are looked at character by character. */
 const PLAIN_USER_ID = new RegExp(`^[ -~]{1,${USER_ID_CODE_POINTS_MAX}}$`);
@@ -136,6 +139,16 @@ export function userIdFault(text: string): Pick<FieldError, "code" | "detail"> |
   if (CONTROL_CHARACTER.test(text)) return { code: "invalid_format", detail: "must not contain control characters" };
   if (!isLongerThan(text, USER_ID_CODE_POINTS_MAX)) return null;
   return { code: "too_long", detail: `must have at most ${USER_ID_CODE_POINTS_MAX} characters` };
+}
+
+/** Whether a text names a protocol that events come in over. */
+export function isSource(text: string): text is Source {
+  return SOURCES.includes(text as Source);
+}
+
+/** Whether a text can be the name of a tenant. */
+export function isTenant(text: string): boolean {
+  return TENANT.test(text);
 }
 
 /** Whether a value can be the id of an event. */

@@ -55,6 +55,16 @@ export class Histogram {
     }
   }
 
+  /** Takes the amounts of another out of this one; false, and then it is of no use any more, when they are not all in it. */
+  subtract(other: Histogram): boolean {
+    const counts = this.#open();
+    const { zeros, negative, positive } = other.#open();
+    counts.zeros -= zeros;
+    counts.negative.merge(negative, -1);
+    counts.positive.merge(positive, -1);
+    return counts.zeros >= 0 && counts.negative.isSound && counts.positive.isSound;
+  }
+
   /** Makes it empty, keeping its room for the next. */
   clear(): void {
     this.#encoded = null;
@@ -162,13 +172,17 @@ class Buckets {
     this.total += times;
   }
 
-  merge(other: Buckets): void {
+  get isSound(): boolean {
+    return this.#counts.every((count) => count >= 0);
+  }
+
+  merge(other: Buckets, sign = 1): void {
     if (other.total === 0) return;
     const from = other.#counts;
     this.#cover(other.#offset, other.#offset + from.length - 1);
     const shift = other.#offset - this.#offset;
-    for (let i = 0; i < from.length; i++) this.#counts[i + shift]! += from[i]!;
-    this.total += other.total;
+    for (let i = 0; i < from.length; i++) this.#counts[i + shift]! += sign * from[i]!;
+    this.total += sign * other.total;
   }
 
   clear(): void {

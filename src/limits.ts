@@ -276,3 +276,9 @@ export const CLI_BATCH_EVENTS_MAX = 1_000;
 export const CLI_BATCH_BYTES_MAX = BATCH_BODY_BYTES_MAX / 2;
 /** A block of server-sent events that grows beyond it is not the hub's. */
 export const SSE_BLOCK_CHARACTERS_MAX = MEBIBYTE;
+/** Events that an export reads at once: with the largest properties some 16 MiB. */
+export const TRANSFER_EVENTS_PAGE = 1_000;
+/** Minutes or hours of cells that a move reads or adds at once, in one transaction. */
+export const TRANSFER_CELLS_PAGE = 256;
+/** How long an import waits for a store that does not answer before it stops. */
+export const TRANSFER_RETRY_MS = 30 * SECOND_MS;

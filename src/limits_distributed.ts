@@ -53,6 +53,8 @@ export const MONGODB_SLICES_REMEMBERED = 10_000;
 export const MONGODB_SWEEP_AGE_MS = 10 * SECOND_MS;
 /** Documents of one answer of the server; decoding them must not stop the thread for long. */
 export const MONGODB_REPLY_DOCUMENTS = 1_000;
+/** How long a move that died keeps retention from purging. */
+export const MONGODB_MOVE_LEASE_MS = 60 * SECOND_MS;
 /** How often a cell that others keep changing is counted anew by a rebuild before it is left to them. */
 export const MONGODB_REBUILD_TRIES = 10;
 
@@ -86,6 +88,12 @@ export const UNPUBLISHED_BYTES_MAX = 32 * MEBIBYTE;
 export const REPUBLISH_ATTEMPTS_MAX = 5;
 /** How often a lost connection is made anew, and what failed is tried again: within a second of the return. */
 export const REDIS_RETRY_MS = 250;
+/** How often the tail asks the store whether its epoch is still the last, and notes there that it is followed. */
+export const STREAM_COMPARE_MS = 5 * SECOND_MS;
+/** An epoch that no process followed for so long does not keep another Redis from being used. */
+export const EPOCH_FOLLOWED_MS = 30 * SECOND_MS;
+/** How often it is looked whether a Redis that must not be used may be used now. */
+export const STREAM_OBJECTION_MS = SECOND_MS;
 /** A command without an answer for so long is given up, and its connection with it. */
 export const REDIS_COMMAND_MS = 5 * SECOND_MS;
 /** A blocking read ends after so long, to look whether the stream is still the same. */
@@ -94,6 +102,8 @@ export const REDIS_BLOCK_MS = 2 * SECOND_MS;
 export const REDIS_LEAVE_MS = REDIS_BLOCK_MS + SECOND_MS / 2;
 /** Entries behind the place where a replay goes on that are looked through, so as not to give them twice. */
 export const REPLAY_OVERLAP_ENTRIES = 5_000;
+/** Parts of the stream that are remembered for that; each has at most twice as many entries, some 150 bytes each. */
+export const REPLAY_OVERLAP_WINDOWS_MAX = 4;
 /** Entries looked at at once where most of them are left out, because a reader has them from the store. */
 export const REPLAY_OVERLAP_PAGE_ENTRIES = 512;
 /** Entries looked at in one step of a search through the stream. */

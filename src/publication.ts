@@ -46,10 +46,14 @@ export interface PublicationPage {
 /** A life of the stream: it ends when the stream lost anything. Numbers rise by one, from 1. */
 export interface Epoch {
   readonly number: number;
-  /** When it began, milliseconds of the store's clock. */
+  /** When it began, by the earlier of both servers' clocks, milliseconds: nothing was published in it before. */
   readonly startedAt: number;
+  /** When the earlier ones had ended, by any clock, milliseconds: all they held was published until then. */
+  readonly lostUntil: number;
   /** The stream server's own name of its run: it changes when the server restarts. */
   readonly runId: string;
+  /** When a process last followed the stream in it, milliseconds of the store's clock. */
+  readonly followedAt: number;
   /** Random text that the stream holds too: it is gone when the stream was emptied. */
   readonly marker: string;
 }
@@ -73,11 +77,17 @@ export interface PublicationSource {
   /** The `pub` of the oldest event kept; `null` when there is none. */
   oldest(): Promise<number | null>;
 
+  /** The `pub` of the newest event kept; `null` when there is none. */
+  newest(): Promise<number | null>;
+
   /** The largest `pub` ever purged; `null` when nothing was. */
   purgedUntil(): Promise<number | null>;
 
   /** Moves insertions to another time of publication. Whoever is no longer there is left out. */
   republishAt(insertions: readonly Insertion[], pub: number): Promise<void>;
+
+  /** Which of these insertions nobody has counted yet, by their names (`pend`). */
+  uncountedOf(insertions: readonly Insertion[]): Promise<ReadonlySet<string>>;
 
   /** The oldest events whose publication is not known to have happened (`unpub`), at most `limit`. */
   unpublished(limit: number): Promise<readonly StoredEvent[]>;
@@ -85,8 +95,14 @@ export interface PublicationSource {
   /** Notes that these are published now. */
   markPublished(insertions: readonly Insertion[]): Promise<void>;
 
+  /** A random text that names this database, without a dot; made with the first call. */
+  database(): Promise<string>;
+
   /** The epochs, oldest first; the last one is the current. */
   epochs(): Promise<readonly Epoch[]>;
+
+  /** Notes that the stream is followed in this epoch now; `false` when it is not the current one. */
+  followEpoch(number: number): Promise<boolean>;
 
   /** Begins an epoch; `false` when the current one is not `expected` (0 = none): another process was faster. */
   beginEpoch(epoch: Epoch, expected: number): Promise<boolean>;

@@ -102,7 +102,8 @@ export interface EventStore extends AsyncDisposable {
   /**
    * Stores events, each in (tenant, id) once, and answers with one status an event, in order. Resolves only when
    * everything called `stored` or `duplicate` is on disk. Of equal ids in one call the first is the first copy.
-   * Never rejects because of the database: what is not known to be stored is `unavailable`.
+   * Never rejects because of the database: what is not known to be stored is `unavailable`. An event without a user (no
+   * parsed one is) was erased where it comes from, and is stored as erased.
    */
   append(events: readonly Event[]): Promise<readonly AppendStatus[]>;
 

@@ -1,8 +1,8 @@
 /** Processes of single roles on one MongoDB and one Redis: together they are one hub. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { startHub } from "./harness.ts";
-import { distributedLacking, openServers } from "./services/distributed.ts";
-import { TcpProxy } from "./services/proxy.ts";
+import { distributedLacking, openServers, proxyBefore } from "./services/distributed.ts";
+import type { TcpProxy } from "./services/proxy.ts";
 import { ownRedisMissing, RedisServer } from "./services/redis.ts";
 import type { HubProcess } from "./soak/process.ts";
 import { readSse } from "./soak/sse.ts";
@@ -138,13 +138,10 @@ async function withProxies(
   run: (hub: HubProcess, ways: { mongo: TcpProxy; redis: TcpProxy }) => Promise<void>,
 ): Promise<void> {
   await using servers = await openServers();
-  const url = (name: string) => new URL(servers.env[name]!);
-  const [store, stream] = [url("EVENTHUB_STORE_URL"), url("EVENTHUB_STREAM_URL")];
-  await using mongo = TcpProxy.to(Number(store.port || 27017));
-  await using redis = TcpProxy.to(Number(stream.port || 6379));
-  store.host = `127.0.0.1:${mongo.port}`;
-  stream.host = `127.0.0.1:${redis.port}`;
-  const env = { ...servers.env, EVENTHUB_STORE_URL: store.href, EVENTHUB_STREAM_URL: stream.href };
+  const [store, stream] = [servers.env.EVENTHUB_STORE_URL!, servers.env.EVENTHUB_STREAM_URL!].map(proxyBefore);
+  await using mongo = store!.proxy;
+  await using redis = stream!.proxy;
+  const env = { ...servers.env, EVENTHUB_STORE_URL: store!.url, EVENTHUB_STREAM_URL: stream!.url };
   await using hub = await startHub({ env });
   await run(hub, { mongo, redis });
 }

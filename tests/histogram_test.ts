@@ -41,6 +41,16 @@ function assertWithinOnePercent(actual: number, expected: number): void {
   assert(distance <= BigInt(Math.abs(expected)), `${actual} is more than 1 % away from ${expected}`);
 }
 
+Deno.test("histogram: what was added is taken out again, and what is not in it is noticed", () => {
+  const amounts = fc.array(fc.integer({ min: -1_000_000, max: 1_000_000 }));
+  fc.assert(fc.property(amounts, amounts, (kept, taken) => {
+    const histogram = histogramOf([...kept, ...taken]);
+    assert(histogram.subtract(histogramOf(taken)));
+    assertEquals(histogram.encode(), histogramOf(kept).encode());
+    assert(!histogram.subtract(histogramOf([...kept, 5])));
+  }));
+});
+
 Deno.test("histogram: percentiles lie within 1 % of the exact nearest rank; negatives and zero too", () => {
   fc.assert(
     fc.property(fc.array(amounts, { minLength: 1, maxLength: 300 }), (list) => {

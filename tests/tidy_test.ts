@@ -4,8 +4,14 @@ import { assertEquals } from "@std/assert";
 const ROOT = new URL("../", import.meta.url);
 const FILE_LINES_MAX = 350;
 const FUNCTION_LINES_MAX = 70;
-/** The places where the hub and its technologies meet: the main thread, the thread of gRPC, and the storage of both. */
-const COMPOSITION_ROOTS = ["src/app.ts", "src/app_worker.ts", "src/app_storage.ts", "src/app_distributed.ts"];
+/** The places where the hub and its technologies meet: the main thread, that of gRPC, the storage of both, and moves of it. */
+const COMPOSITION_ROOTS = [
+  "src/app.ts",
+  "src/app_worker.ts",
+  "src/app_storage.ts",
+  "src/app_distributed.ts",
+  "src/app_transfer.ts",
+];
 
 const readable = Deno.permissions.querySync({ name: "read" }).state === "granted";
 

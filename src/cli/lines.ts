@@ -22,7 +22,6 @@ export class LineReader {
   readonly #chunks: AsyncIterator<Uint8Array>;
   readonly #decoder = new TextDecoder("utf-8", { fatal: true });
   readonly #signal: AbortSignal;
-  readonly #interrupted: Promise<void>;
   #chunk: Promise<IteratorResult<Uint8Array>> | null = null;
   #ready: { line: InputLine; bytes: number }[] = [];
   #partial: Uint8Array[] = [];
@@ -34,20 +33,13 @@ export class LineReader {
   constructor(source: AsyncIterable<Uint8Array>, signal: AbortSignal) {
     this.#chunks = source[Symbol.asyncIterator]();
     this.#signal = signal;
-    this.#interrupted = new Promise((resolve) => {
-      if (signal.aborted) resolve();
-      else signal.addEventListener("abort", () => resolve(), { once: true });
-    });
   }
 
   /** The next group: waits for one line, then takes what comes at once. Empty at the end, or when interrupted. */
   async take(limits: GroupLimits): Promise<InputLine[]> {
     while (!this.#ended && this.#ready.length < limits.lines) {
       this.#chunk ??= this.#chunks.next();
-      const read = await (this.#ready.length > 0 ? this.#linger(this.#chunk) : Promise.race([
-        this.#chunk,
-        this.#interrupted,
-      ]));
+      const read = await (this.#ready.length > 0 ? this.#linger(this.#chunk) : this.#unlessInterrupted(this.#chunk));
       if (this.#signal.aborted) return [];
       if (read === undefined) break;
       this.#chunk = null;
@@ -55,6 +47,16 @@ export class LineReader {
       else this.#split(read.value);
     }
     return this.#group(limits);
+  }
+
+  /** Not `Promise.race` with one promise of the interruption: that would hold everything that was ever read. */
+  #unlessInterrupted<T>(chunk: Promise<T>): Promise<T | void> {
+    if (this.#signal.aborted) return Promise.resolve();
+    const { promise, resolve, reject } = Promise.withResolvers<T | void>();
+    const interrupted = () => resolve();
+    this.#signal.addEventListener("abort", interrupted, { once: true });
+    chunk.then(resolve, reject).finally(() => this.#signal.removeEventListener("abort", interrupted));
+    return promise;
   }
 
   async #linger<T>(chunk: Promise<T>): Promise<T | void> {

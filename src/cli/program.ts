@@ -2,7 +2,9 @@
 import { Command } from "commander";
 import { deadLettersCommand } from "./dead_letters.ts";
 import { eventsCommand } from "./events.ts";
+import { exportCommand } from "./export.ts";
 import { generateCommand } from "./generate.ts";
+import { importCommand } from "./import.ts";
 import { metricsCommand } from "./metrics.ts";
 import { rollupsCommand } from "./rollups.ts";
 import { sendCommand } from "./send.ts";
@@ -35,6 +37,8 @@ export function createProgram(version: string): Command {
       metricsCommand(),
       generateCommand(),
       rollupsCommand(),
+      exportCommand(),
+      importCommand(),
       deadLettersCommand(),
       versionCommand(version),
     ]

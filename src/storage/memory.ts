@@ -22,9 +22,11 @@ import type {
   StoreHealth,
   Total,
 } from "../storage.ts";
+import type { CountedCell, StoreTransfer } from "../transfer.ts";
 import { HOUR_MS, hourOf, MINUTE_MS, minuteOf } from "../window.ts";
 import { type MemoryEntry, MemoryLog } from "./memory_log.ts";
-import { type CountedCell, type Key, MemoryTenant, type Minute } from "./memory_tenant.ts";
+import { type Key, MemoryTenant, type Minute } from "./memory_tenant.ts";
+import { MemoryTransfer } from "./memory_transfer.ts";
 
 /** The store in memory; its {@link log} is what `MemoryStream` reads. */
 export class MemoryStore implements EventStore {
@@ -32,6 +34,8 @@ export class MemoryStore implements EventStore {
   readonly settlesOnAppend = true;
   /** The order in which events were stored. */
   readonly log = new MemoryLog();
+  /** Moves what it holds. */
+  readonly transfer: StoreTransfer;
   readonly #eventsMax: number;
   readonly #tenants = new Map<string, MemoryTenant>();
   /** Largest timestamp ever purged. */
@@ -40,6 +44,13 @@ export class MemoryStore implements EventStore {
   /** `eventsMax`: how many events it holds before it answers `unavailable`. */
   constructor(options: { eventsMax?: number } = {}) {
     this.#eventsMax = options.eventsMax ?? MEMORY_STORE_EVENTS_MAX;
+    this.transfer = new MemoryTransfer({
+      log: this.log,
+      tenants: this.#tenants,
+      append: (events) => this.append(events),
+      purgedThrough: () => this.#purgedThrough,
+      refuseThrough: (timestamp) => void (this.#purgedThrough = Math.max(this.#purgedThrough, timestamp)),
+    });
   }
 
   append(events: readonly Event[]): Promise<readonly AppendStatus[]> {

@@ -43,7 +43,7 @@ export class MemoryLog {
 
   /** Puts an event behind all others. */
   add(event: Event): MemoryEntry {
-    const entry = { sequence: this.#purged.sequence + this.#entries.length + 1, event, erased: false };
+    const entry = { sequence: this.#purged.sequence + this.#entries.length + 1, event, erased: event.userId === "" };
     this.#entries.push(entry);
     return entry;
   }

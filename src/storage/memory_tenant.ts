@@ -1,13 +1,8 @@
 /** What the memory store holds of one tenant: its events by id and by minute, and the cells of each minute. */
-import { Histogram } from "../histogram.ts";
-import { type Cell, emptyCell, foldAmount } from "../rollup.ts";
+import { foldAmount, mergeCell } from "../rollup.ts";
+import { type CountedCell, emptyCountedCell } from "../transfer.ts";
 import { minuteOf } from "../window.ts";
 import type { MemoryEntry } from "./memory_log.ts";
-
-/** A cell together with its histogram. */
-export interface CountedCell extends Cell {
-  readonly histogram: Histogram;
-}
 
 /** A place in the order of lists: event time, then order of arrival. */
 export interface Key {
@@ -47,6 +42,12 @@ export class MemoryTenant {
     const minute = this.#minute(minuteOf(entry.event.timestamp));
     minute.entries.splice(placeOf(minute.entries, keyOf(entry)), 0, entry);
     count(minute.cells, entry);
+  }
+
+  /** Adds cells of events that are not here to a minute. */
+  addCells(start: number, cells: ReadonlyMap<string, CountedCell>): void {
+    for (const eventType of cells.keys()) this.eventTypes.add(eventType);
+    mergeCells(this.#minute(start).cells, cells);
   }
 
   /** Forgets entries, the tenant's oldest ones by order of arrival; their cells keep counting them. */
@@ -90,10 +91,24 @@ export class MemoryTenant {
 }
 
 function count(cells: Map<string, CountedCell>, { event }: MemoryEntry): void {
-  let cell = cells.get(event.eventType);
-  if (!cell) cells.set(event.eventType, cell = { ...emptyCell(), histogram: new Histogram() });
+  const cell = cellOf(cells, event.eventType);
   foldAmount(cell, event.amount);
   cell.histogram.add(event.amount);
+}
+
+function cellOf(cells: Map<string, CountedCell>, eventType: string): CountedCell {
+  let cell = cells.get(eventType);
+  if (!cell) cells.set(eventType, cell = emptyCountedCell());
+  return cell;
+}
+
+/** Adds one cell of each type to others. */
+export function mergeCells(into: Map<string, CountedCell>, from: ReadonlyMap<string, CountedCell>): void {
+  for (const [eventType, cell] of from) {
+    const own = cellOf(into, eventType);
+    mergeCell(own, cell);
+    own.histogram.merge(cell.histogram);
+  }
 }
 
 function keyOf(entry: MemoryEntry): Key {

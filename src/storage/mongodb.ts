@@ -18,6 +18,7 @@ import type {
   StoreHealth,
   Total,
 } from "../storage.ts";
+import type { StoreTransfer } from "../transfer.ts";
 import { within } from "../worker.ts";
 import { Appender } from "./mongodb_append.ts";
 import { type Collections, MongoConnection } from "./mongodb_connection.ts";
@@ -30,6 +31,7 @@ import { purge, PurgeState } from "./mongodb_purge.ts";
 import { rebuildHour } from "./mongodb_rebuild.ts";
 import { Recount } from "./mongodb_recount.ts";
 import { type Clearing, Settler, type Sweep } from "./mongodb_settle.ts";
+import { MongodbTransfer } from "./mongodb_transfer.ts";
 
 /** How to open a store. */
 export interface MongodbOptions {
@@ -56,6 +58,8 @@ export class MongodbStore implements EventStore {
   readonly settler: SettleSource;
   /** Inbound messages that could not be taken. They end with the store. */
   readonly deadLetters: DeadLetters;
+  /** Moves what it holds. */
+  readonly transfer: StoreTransfer;
   readonly #connection: MongoConnection;
   readonly #appender: Appender;
   readonly #settler: Settler;
@@ -70,6 +74,13 @@ export class MongodbStore implements EventStore {
     this.settler = this.#settler = new Settler(connection);
     this.publications = new Publications(connection, this.#appender);
     this.deadLetters = new MongodbDeadLetters(connection);
+    this.transfer = new MongodbTransfer({
+      connection,
+      appender: this.#appender,
+      settler: this.#settler,
+      purges: this.#purges,
+      settle: () => this.settle(),
+    });
   }
 
   /**

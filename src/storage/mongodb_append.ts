@@ -146,7 +146,7 @@ export class Appender {
         if (insertions[i] === "unknown") item.status = "unavailable";
         if (insertions[i] !== "stored") return;
         item.status = "stored";
-        item.known = { event: item.event, erased: false };
+        item.known = { event: item.event, erased: item.event.userId === "" };
         stored.push({ key: item.key, event: item.event, pub, pend: documents[i]!.arrival.toHexString() });
       });
       if (stored.length > 0) { for (const listener of this.#listeners) listener(stored); }

@@ -6,7 +6,8 @@ import { getLogger } from "@logtape/logtape";
 import { Binary, type ClientSession, type Collection, Decimal128, ObjectId } from "mongodb";
 import type { Amount } from "../amount.ts";
 import { Histogram } from "../histogram.ts";
-import { type Cell, emptyCell, foldAmount, mergeCell } from "../rollup.ts";
+import { foldAmount, mergeCell } from "../rollup.ts";
+import { type CountedCell, emptyCountedCell } from "../transfer.ts";
 import { isDuplicateKey, writeErrorsOf } from "./mongodb_errors.ts";
 import { bytesOf, fromDecimal, toAmount, toDecimal } from "./mongodb_documents.ts";
 
@@ -43,11 +44,6 @@ export interface SliceDocument extends CellsDocument {
   readonly minute: string;
   /** The last second of its stretch of receipt: it goes when all that was received until then is purged. */
   readonly received: Date;
-}
-
-/** A cell with its histogram. */
-export interface CountedCell extends Cell {
-  readonly histogram: Histogram;
 }
 
 /** The cells of one slice, minute or hour, by event type. */
@@ -91,7 +87,7 @@ export class Cells {
 
   #cell(eventType: string): CountedCell {
     let cell = this.byType.get(eventType);
-    if (!cell) this.byType.set(eventType, cell = { ...emptyCell(), histogram: new Histogram() });
+    if (!cell) this.byType.set(eventType, cell = emptyCountedCell());
     return cell;
   }
 }

@@ -49,17 +49,29 @@ export interface TenantDocument {
 export interface EpochDocument {
   readonly _id: number;
   readonly started_at: Date;
+  readonly lost_until?: Date;
+  readonly followed_at?: Date;
   readonly run_id: string;
   readonly marker: string;
 }
 
-/** What purges leave behind: the one document `purge` of the collection `meta`. */
-export interface PurgeDocument {
-  readonly _id: "purge";
+/** What is kept of the database as a whole: what purges leave behind (`purge`), and its name (`database`). */
+export interface MetaDocument {
+  readonly _id: "purge" | "database";
   /** Largest timestamp of an event ever purged. */
   readonly through?: Date;
   /** Largest `pub` of one. */
   readonly pub?: Date;
+  /** Random text that names the database. */
+  readonly id?: string;
+}
+
+/** Says that a store is being moved; in the collection `meta`, too. While one is valid nothing is purged. */
+export interface MoveDocument {
+  /** `move:` and a random text. */
+  readonly _id: string;
+  /** By the server's clock. */
+  readonly until: Date;
 }
 
 /** A dead letter. */
@@ -85,7 +97,8 @@ export interface Collections {
   readonly rollups: Collection<CellsDocument>;
   readonly tenants: Collection<TenantDocument>;
   readonly epochs: Collection<EpochDocument>;
-  readonly meta: Collection<PurgeDocument>;
+  readonly meta: Collection<MetaDocument>;
+  readonly moves: Collection<MoveDocument>;
   readonly deadLetters: Collection<DeadLetterDocument>;
   /** Inside {@link MongoConnection.causally}: goes with every command. */
   readonly session?: ClientSession;
@@ -127,6 +140,7 @@ export class MongoConnection implements AsyncDisposable {
       tenants: database.collection("tenants"),
       epochs: database.collection("epochs"),
       meta: database.collection("meta"),
+      moves: database.collection("meta"),
       deadLetters: database.collection("dead_letters"),
     };
   }

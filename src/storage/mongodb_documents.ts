@@ -1,7 +1,7 @@
 /** Events as documents, written to be read by people in mongosh, and parsed again when they come back. */
 import { Binary, Decimal128, ObjectId } from "mongodb";
 import type { Amount } from "../amount.ts";
-import { type Event, isEventType, type Source } from "../event.ts";
+import { type Event, isEventType, isSource } from "../event.ts";
 import { AMOUNT_ABSOLUTE_MAX, AMOUNT_FRACTION_DIGITS_MAX } from "../limits.ts";
 import type { StoredEvent } from "../publication.ts";
 import { minuteOf } from "../window.ts";
@@ -36,7 +36,6 @@ export interface EventDocument {
 }
 
 const NO_INSERTION = new ObjectId("0".repeat(24));
-const SOURCES: ReadonlySet<string> = new Set<Source>(["rest", "graphql", "grpc", "redis", "import"]);
 /** The largest absolute value of an amount, in units. */
 export const AMOUNT_MAX = AMOUNT_ABSOLUTE_MAX * 10 ** AMOUNT_FRACTION_DIGITS_MAX;
 /** Members that BSON would take for a type of its own, and escapes, behind which such a member could hide. */
@@ -66,6 +65,8 @@ export function toDocument(
     pub: new Date(pub),
     arrival,
     pend: arrival,
+    // Nobody is the user of an event that was erased where it comes from.
+    ...(event.userId === "" && { erased: true as const }),
   };
   return event.properties === null ? document : { ...document, properties: toProperties(event.properties) };
 }
@@ -77,7 +78,7 @@ export function fromDocument(document: unknown): (StoredEvent & { readonly erase
   const { _id: key, tenant, user_id: userId, event_type: eventType, source, arrival } = found;
   if (typeof key !== "string" || typeof tenant !== "string" || !key.startsWith(`${tenant}:`)) return null;
   if (typeof userId !== "string" || typeof eventType !== "string" || !isEventType(eventType)) return null;
-  if (typeof source !== "string" || !SOURCES.has(source) || !(arrival instanceof ObjectId)) return null;
+  if (typeof source !== "string" || !isSource(source) || !(arrival instanceof ObjectId)) return null;
   const amount = toAmount(found.amount);
   const properties = fromProperties(found.properties);
   const [timestamp, receivedAt, pub] = [timeOf(found.timestamp), timeOf(found.received_at), timeOf(found.pub)];
@@ -92,7 +93,7 @@ export function fromDocument(document: unknown): (StoredEvent & { readonly erase
     timestamp,
     timestampGiven: found.timestamp_given === true,
     receivedAt,
-    source: source as Source,
+    source,
     properties,
   };
   return { key, event, pub, pend: arrival.toHexString(), erased: found.erased === true };

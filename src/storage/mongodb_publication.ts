@@ -1,5 +1,6 @@
 /** What a stream asks of the store: the order of publication, what may be missing in it, and the epochs of the stream. */
 import { type Collection, type Filter } from "mongodb";
+import { HubError } from "../errors.ts";
 import { MONGODB_COMMAND_DOCUMENTS, MONGODB_READ_MS, MONGODB_REPLY_DOCUMENTS } from "../limits.ts";
 import {
   comparePlaces,
@@ -60,10 +61,11 @@ export class Publications implements PublicationSource {
   }
 
   oldest(): Promise<number | null> {
-    return this.#connection.run(async ({ events }) => {
-      const found = await events.findOne(eventsBehind(null), { projection: { pub: 1 }, sort: { pub: 1, arrival: 1 } });
-      return found?.pub.getTime() ?? null;
-    });
+    return this.#end(1);
+  }
+
+  newest(): Promise<number | null> {
+    return this.#end(-1);
   }
 
   purgedUntil(): Promise<number | null> {
@@ -72,6 +74,18 @@ export class Publications implements PublicationSource {
 
   async republishAt(insertions: readonly Insertion[], pub: number): Promise<void> {
     await this.#update(insertions, (events, filter) => events.updateMany(filter, { $set: { pub: new Date(pub) } }));
+  }
+
+  uncountedOf(insertions: readonly Insertion[]): Promise<ReadonlySet<string>> {
+    return this.#connection.run(async ({ events }) => {
+      const names = new Set<string>();
+      for (const chunk of chunksOf(insertions, MONGODB_COMMAND_DOCUMENTS)) {
+        const found = await events.find({ ...these(chunk), pend: { $exists: true } }, { projection: { arrival: 1 } })
+          .batchSize(MONGODB_REPLY_DOCUMENTS).toArray();
+        for (const { arrival } of found) names.add(arrival.toHexString());
+      }
+      return names;
+    });
   }
 
   unpublished(limit: number): Promise<readonly StoredEvent[]> {
@@ -88,15 +102,41 @@ export class Publications implements PublicationSource {
     await this.#update(insertions, (events, filter) => events.updateMany(filter, { $unset: { unpub: "" } }));
   }
 
+  database(): Promise<string> {
+    return this.#connection.run(async ({ meta }) => {
+      const id = crypto.randomUUID().replaceAll("-", "");
+      try {
+        await meta.updateOne({ _id: "database" }, { $setOnInsert: { id } }, { upsert: true });
+      } catch (error) {
+        // Another process names it at the same moment.
+        if (!isRefusedAsDuplicate(error)) throw error;
+      }
+      const found = await meta.findOne({ _id: "database" });
+      if (typeof found?.id !== "string") throw new HubError("unavailable", "The database has no name in `meta`");
+      return found.id;
+    });
+  }
+
   epochs(): Promise<readonly Epoch[]> {
     return this.#connection.run(async ({ epochs }) => {
       const found = await epochs.find().sort({ _id: 1 }).toArray();
-      return found.map(({ _id, started_at: startedAt, run_id: runId, marker }): Epoch => ({
+      // Earlier versions kept one time.
+      return found.map(({ _id, started_at: startedAt, ...one }): Epoch => ({
         number: _id,
         startedAt: startedAt.getTime(),
-        runId,
-        marker,
+        lostUntil: (one.lost_until ?? startedAt).getTime(),
+        followedAt: (one.followed_at ?? startedAt).getTime(),
+        runId: one.run_id,
+        marker: one.marker,
       }));
+    });
+  }
+
+  followEpoch(number: number): Promise<boolean> {
+    return this.#connection.run(async ({ epochs }) => {
+      await epochs.updateOne({ _id: number }, { $set: { followed_at: new Date(this.now()) } });
+      const [current] = await epochs.find().sort({ _id: -1 }).limit(1).toArray();
+      return current?._id === number;
     });
   }
 
@@ -111,25 +151,42 @@ export class Publications implements PublicationSource {
     });
   }
 
+  /** The `pub` of the first or the last event. */
+  #end(direction: 1 | -1): Promise<number | null> {
+    return this.#connection.run(async ({ events }) => {
+      const order = { projection: { pub: 1 }, sort: { pub: direction, arrival: direction } } as const;
+      return (await events.findOne(eventsBehind(null), order))?.pub.getTime() ?? null;
+    });
+  }
+
   #update(
     insertions: readonly Insertion[],
     update: (events: Collection<EventDocument>, filter: Filter<EventDocument>) => Promise<unknown>,
   ): Promise<unknown> {
     return this.#connection.run(({ events }) =>
-      eachOf(chunksOf(insertions, MONGODB_COMMAND_DOCUMENTS), (chunk) =>
-        update(events, {
-          _id: { $in: chunk.map(({ key }) => key) },
-          arrival: { $in: chunk.map(({ pend }) => insertionOf(pend)) },
-        }))
+      eachOf(chunksOf(insertions, MONGODB_COMMAND_DOCUMENTS), (chunk) => update(events, these(chunk)))
     );
   }
 }
 
+/** These insertions. */
+function these(insertions: readonly Insertion[]): Filter<EventDocument> {
+  return {
+    _id: { $in: insertions.map(({ key }) => key) },
+    arrival: { $in: insertions.map(({ pend }) => insertionOf(pend)) },
+  };
+}
+
 /** The number is the key: of two processes that begin it at once, one is first. */
 async function insertEpoch(epochs: Collection<EpochDocument>, epoch: Epoch): Promise<boolean> {
-  const { number, startedAt, runId, marker } = epoch;
+  const { number, runId, marker } = epoch;
+  const times = {
+    started_at: new Date(epoch.startedAt),
+    lost_until: new Date(epoch.lostUntil),
+    followed_at: new Date(epoch.followedAt),
+  };
   try {
-    await epochs.insertOne({ _id: number, started_at: new Date(startedAt), run_id: runId, marker });
+    await epochs.insertOne({ _id: number, ...times, run_id: runId, marker });
     return true;
   } catch (error) {
     if (isRefusedAsDuplicate(error)) return false;

@@ -5,7 +5,7 @@ import { MONGODB_COMMAND_DOCUMENTS, MONGODB_PURGE_STATE_MS, PURGE_HOLD_WARNED_MS
 import { describeHeld, fateOf, type PurgeBorder } from "../retention.ts";
 import { MINUTE_MS, minuteOf } from "../window.ts";
 import { chunksOf, eachOf } from "./mongodb_batches.ts";
-import type { Collections, PurgeDocument } from "./mongodb_connection.ts";
+import type { Collections, MetaDocument, MoveDocument } from "./mongodb_connection.ts";
 import type { EventDocument } from "./mongodb_documents.ts";
 import { eventsBehind, placeOf } from "./mongodb_pages.ts";
 
@@ -46,12 +46,12 @@ export class PurgeState {
   }
 
   /** Notes what is about to be purged, before it is: after a crash in between nothing is counted twice. */
-  async raise({ meta, session }: MetaCollections, { through, pub }: { through: Date; pub: Date }): Promise<void> {
-    await meta.updateOne({ _id: "purge" }, { $max: { through, pub } }, { upsert: true, session });
-    this.#learn({ _id: "purge", through, pub });
+  async raise({ meta, session }: MetaCollections, { through, pub }: { through: Date; pub?: Date }): Promise<void> {
+    await meta.updateOne({ _id: "purge" }, { $max: { through, ...(pub && { pub }) } }, { upsert: true, session });
+    this.#learn({ _id: "purge", through });
   }
 
-  #learn(found: PurgeDocument | null): void {
+  #learn(found: MetaDocument | null): void {
     if (found?.through) this.#throughMinute = Math.max(this.#throughMinute, minuteOf(found.through.getTime()));
   }
 }
@@ -84,6 +84,7 @@ interface PurgeOptions {
  */
 export async function purge(collections: Collections, { border, state, settle, now }: PurgeOptions): Promise<number> {
   const { events, session } = collections;
+  if (await isMoved(collections, now())) return 0;
   let settledAt = now();
   let { damagedFrom } = await settle();
   let purged = 0;
@@ -106,6 +107,7 @@ export async function purge(collections: Collections, { border, state, settle, n
     const through = new Date(Math.max(...doomed.map((event) => event.timestamp.getTime())));
     // Nothing is taken from a minute that waits for a rebuild: afterwards it could not be counted.
     if (damagedFrom <= through.getTime()) break;
+    if (await isMoved(collections, now())) break;
     const raised = minuteOf(through.getTime()) > state.throughMinute;
     await state.raise(collections, { through, pub: doomed.at(-1)!.pub });
     // A minute that loses events cannot be counted afterwards: what came in meanwhile is counted first.
@@ -119,6 +121,14 @@ export async function purge(collections: Collections, { border, state, settle, n
   }
   if (purged > 0) await forgetSlices(collections, border, state);
   return purged;
+}
+
+/** The documents of `meta` that say so. */
+export const MOVES: Filter<MoveDocument> = { _id: { $gte: "move:", $lt: "move;" } };
+
+/** Whether the store is being moved: events that retention would not keep are still to come, or to be read. */
+async function isMoved({ moves, session }: Collections, now: number): Promise<boolean> {
+  return await moves.findOne({ ...MOVES, until: { $gt: new Date(now) } }, { session }) !== null;
 }
 
 /** So many are held in memory at most. */

@@ -2,8 +2,9 @@
 import type { Filter } from "mongodb";
 import { MONGODB_REBUILD_TRIES, MONGODB_REPLY_DOCUMENTS, RECOUNT_DIFFERENCES_MAX } from "../limits.ts";
 import type { CellDifference, EventRange, RecountReport, Total } from "../storage.ts";
+import type { CountedCell } from "../transfer.ts";
 import { HOUR_MS, hourOf, minuteOf } from "../window.ts";
-import { Cells, type CellsDocument, type CountedCell, isSameCell, readCells, readSoundCells } from "./mongodb_cells.ts";
+import { Cells, type CellsDocument, isSameCell, readCells, readSoundCells } from "./mongodb_cells.ts";
 import type { Collections } from "./mongodb_connection.ts";
 import { countableOf, type EventDocument, hourKey } from "./mongodb_documents.ts";
 import { spansIn } from "./mongodb_metrics.ts";

@@ -190,8 +190,10 @@ async function pass(
     if (!minutes.has(minute)) minutes.set(minute, { key: minute, tenant, start: minuteOf(time) });
     if (!hours.has(hour)) hours.set(hour, { key: hour, tenant, start: hourOf(time) });
   }
-  const damagedMinutes = await recomputeMinutes(collections, [...minutes.values()]);
-  const damagedHours = await recomputeHours(collections, [...hours.values()]);
+  const { damagedMinutes, damagedHours } = await recompute(collections, {
+    minutes: [...minutes.values()],
+    hours: [...hours.values()],
+  });
   const damaged = [...minutes.values()].flatMap(({ key, tenant, start }): Damage[] => {
     const error = damagedMinutes.get(key) ?? damagedHours.get(hourKey(tenant, start));
     return error === undefined ? [] : [{ minute: start, error }];
@@ -201,6 +203,15 @@ async function pass(
     return !damagedMinutes.has(minuteKey(tenant, time)) && !damagedHours.has(hourKey(tenant, time));
   });
   return { settled: await clear(collections, counted, clearing), damaged };
+}
+
+/** Recomputes minutes from their slices, then hours from their minutes. Answers which could not be, by key. */
+export async function recompute(
+  collections: Collections,
+  { minutes, hours }: { minutes: readonly Span[]; hours: readonly Span[] },
+): Promise<{ damagedMinutes: Map<string, DamagedCells>; damagedHours: Map<string, DamagedCells> }> {
+  const damagedMinutes = await recomputeMinutes(collections, minutes);
+  return { damagedMinutes, damagedHours: await recomputeHours(collections, hours) };
 }
 
 /** Whether it is an event, and not what somebody made of one by hand. */

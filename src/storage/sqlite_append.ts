@@ -11,7 +11,7 @@ import { LogStateQuery } from "./sqlite_schema.ts";
 
 /** Rows of one statement: three times as fast as one by one. */
 const ROWS_PER_STATEMENT = 50;
-const INSERTED = "seq, tenant, id, user_id, type, amount, ts, ts_given, received_at, source, properties";
+const INSERTED = "seq, tenant, id, user_id, type, amount, ts, ts_given, received_at, source, erased, properties";
 const INSERTED_COLUMNS = INSERTED.split(",").length;
 
 /** A part of one request: its events from `from` to `to`, and a byte for what becomes of each event of the request. */
@@ -104,6 +104,17 @@ export class Appender {
     });
   }
 
+  /** Runs work that adds to names and cells in one transaction. When it fails, what is remembered is read again. */
+  write<T>(work: (registry: Registry) => T): T {
+    try {
+      if (this.#stale) this.reset();
+      return writeTransaction(this.#database, () => work(this.#registry));
+    } catch (error) {
+      this.#stale = true;
+      throw error;
+    }
+  }
+
   /**
    * Stores the events of a group in one transaction and sets their statuses. Throws when it cannot be committed:
    * then nothing of it is stored.
@@ -113,8 +124,7 @@ export class Appender {
     this.#waiting = [];
     this.#values = [];
     try {
-      if (this.#stale) this.reset();
-      writeTransaction(this.#database, () => {
+      this.write(() => {
         for (const slice of slices) this.#take(slice);
         this.#flush();
         const { minutes } = this.#stored;
@@ -125,7 +135,6 @@ export class Appender {
       });
     } catch (error) {
       for (const { statuses, from, to } of slices) statuses.fill(STATUS.unavailable, from, to);
-      this.#stale = true;
       throw error;
     }
     return this.#stored;
@@ -177,6 +186,8 @@ export class Appender {
       events.timestampGiven(index),
       events.receivedAt(index),
       events.source(index),
+      // Nobody is the user of an event that was erased where it comes from.
+      events.users[index] === "" ? 1 : 0,
       events.properties(index),
     );
     this.#waiting.push({ slice, index, tenant, type });

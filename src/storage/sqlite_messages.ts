@@ -1,7 +1,7 @@
 /** What the threads of the SQLite store say to each other. */
 import type { ErrorCode } from "../errors.ts";
 import type { PurgeBorder } from "../retention.ts";
-import type { AggregateQuery } from "../rollup.ts";
+import type { AggregateQuery, Cell } from "../rollup.ts";
 import type { AppendStatus, EventFilter, EventRange, PagePosition, PageRequest } from "../storage.ts";
 import type { EventColumns } from "./sqlite_columns.ts";
 
@@ -39,12 +39,26 @@ export interface Withdraw {
   readonly call: number;
 }
 
+/** Cells of a minute between threads: `Histogram.encode` of each. */
+export interface SentCells {
+  readonly tenant: string;
+  readonly start: number;
+  readonly cells: readonly (readonly [eventType: string, cell: Cell, histogram: Uint8Array])[];
+}
+
+/** Work for a move: see `StoreTransfer`. `index` indexes everything, so that histograms hold all events. */
+export type TransferTask =
+  | { readonly kind: "index" }
+  | { readonly kind: "add"; readonly groups: readonly SentCells[]; readonly check: boolean }
+  | { readonly kind: "refuse"; readonly through: number };
+
 /** Asked of the writer. All but `follow` and `leave` carry the number of their call. */
 export type WriterRequest =
   | { readonly kind: "append"; readonly columns: EventColumns }
   | { readonly kind: "purge"; readonly border: PurgeBorder }
   | { readonly kind: "erase"; readonly tenant: string; readonly userId: string }
   | { readonly kind: "rebuild"; readonly range: EventRange }
+  | { readonly kind: "transfer"; readonly task: TransferTask }
   | { readonly kind: "ping" }
   /** `seen`: the last row the client had seen when it asked; `null` when it looks for itself. */
   | { readonly kind: "follow"; readonly level: FollowLevel; readonly seen: number | null }

@@ -98,6 +98,12 @@ export class Registry {
     return this.#tenants.get(tenant)?.types.get(name);
   }
 
+  /** Whether the tenant may have these types, too. */
+  hasRoom(tenantName: string, typeNames: Iterable<string>): boolean {
+    const known = this.#tenants.get(tenantName)?.types ?? new Map<string, number>();
+    return new Set([...known.keys(), ...typeNames]).size <= EVENT_TYPES_PER_TENANT_MAX;
+  }
+
   /** Gives a tenant and a type their numbers, within the transaction; `null` when the tenant has too many types. */
   add(tenantName: string, typeName: string): { tenant: number; type: number } | null {
     let tenant = this.#tenants.get(tenantName);

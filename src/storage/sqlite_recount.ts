@@ -9,6 +9,9 @@ import type { Names } from "./sqlite_names.ts";
 import type { CountedCell, CountedRow, RecountQueries } from "./sqlite_recount_queries.ts";
 import { joinSum } from "./sqlite_schema.ts";
 
+/** Before every minute there is. */
+const NOTHING_FROZEN = -1;
+
 /** An hour of a tenant as the log had it at one moment; the later events can be added. */
 export class HourRecount {
   readonly tenant: number;
@@ -26,14 +29,17 @@ export class HourRecount {
   readonly #stretches: [number, number][];
   readonly #minutes = new Map<string, CountedCell>();
 
-  /** Takes the moment: call it in a transaction. */
-  constructor(queries: RecountQueries, { tenant, hour }: { tenant: number; hour: number }) {
+  /** Takes the moment: call it in a transaction. `frozen`: the events that are left of frozen minutes are counted, too. */
+  constructor(
+    queries: RecountQueries,
+    { tenant, hour, frozen = false }: { tenant: number; hour: number; frozen?: boolean },
+  ) {
     this.#queries = queries;
     this.tenant = tenant;
     this.hour = hour;
     const { lastSeq, indexedSeq, purgedThrough } = queries.state();
     this.throughSeq = lastSeq;
-    this.frozenThrough = purgedThrough;
+    this.frozenThrough = frozen ? NOTHING_FROZEN : purgedThrough;
     this.stored = queries.stored(tenant, hour);
     this.#stretches = queries.stretches(tenant, hour);
     this.unindexed = queries.tail(tenant, hour, { after: indexedSeq, through: lastSeq });

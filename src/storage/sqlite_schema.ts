@@ -119,6 +119,13 @@ export class LogStateQuery {
 /** Sums are held as `high` · SUM_BASE + `low` with 0 ≤ low < SUM_BASE. */
 export const SUM_BASE = 1_000_000_000_000;
 
+/** One integer as the two of a sum. */
+export function splitSum(sum: bigint): { high: number; low: number } {
+  const base = BigInt(SUM_BASE);
+  const low = ((sum % base) + base) % base;
+  return { high: Number((sum - low) / base), low: Number(low) };
+}
+
 /** A sum of two integers as one. */
 export function joinSum(high: number, low: number): bigint {
   return BigInt(high) * BigInt(SUM_BASE) + BigInt(low);

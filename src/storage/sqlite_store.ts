@@ -25,6 +25,7 @@ import {
   type ListAnswer,
   type ReaderRequest,
   STATUSES,
+  type TransferTask,
   type WriterRequest,
 } from "./sqlite_messages.ts";
 import { fromRowColumns, type RowColumns } from "./sqlite_rows.ts";
@@ -123,6 +124,11 @@ export class SqliteStore implements EventStore {
 
   async erase(tenant: string, userId: string): Promise<number> {
     return await this.#writer.call({ kind: "erase", tenant, userId }) as number;
+  }
+
+  /** Has the writer do work for a move. */
+  async move(task: TransferTask): Promise<unknown> {
+    return await this.#writer.call({ kind: "transfer", task });
   }
 
   /** One sign of life at a time is asked for, whoever wants to know, and both Workers give it ahead of what waits. */

@@ -25,6 +25,7 @@ import {
 import { Names } from "./sqlite_names.ts";
 import { purge } from "./sqlite_purge.ts";
 import { rebuild } from "./sqlite_rebuild.ts";
+import { transfer } from "./sqlite_transfer_job.ts";
 import {
   damaged,
   failure,
@@ -163,10 +164,13 @@ class Writer implements Service {
     this.#reply(client, { kind: "committed", changed });
   }
 
-  #steps(request: Extract<WriterRequest, { kind: "purge" | "erase" | "rebuild" }>): Iterator<void, unknown> {
+  #steps(
+    request: Extract<WriterRequest, { kind: "purge" | "erase" | "rebuild" | "transfer" }>,
+  ): Iterator<void, unknown> {
     const parts = { database: this.#database, appender: this.#appender, indexer: this.#indexer, held: this.#held };
     if (request.kind === "purge") return purge(parts, request.border);
     if (request.kind === "erase") return erase(parts, request);
+    if (request.kind === "transfer") return transfer(parts, request.task);
     return rebuild(parts, request);
   }
 
@@ -289,7 +293,7 @@ class Writer implements Service {
       if (!done) return;
       this.#reply(client, { kind: "done", call, value });
     } catch (error) {
-      this.#fail("A purge, erasure or rebuild stopped", error);
+      this.#fail("A purge, erasure, rebuild or move stopped", error);
       this.#reply(client, failure(call, error));
     }
     this.#jobs.shift();

@@ -61,6 +61,8 @@ export interface RedisStreamOptions {
   readonly blockMs?: number;
   /** How long an answer of Redis may take, milliseconds. */
   readonly timeoutMs?: number;
+  /** How often the store is asked whether another Redis is in use, milliseconds. */
+  readonly compareMs?: number;
 }
 
 /** The stream of one process: it publishes what the store of this process takes, and hands out what all publish. */
@@ -86,7 +88,7 @@ export class RedisStream implements EventStream {
     this.#retentionMinMs = options.retentionMinMs ?? RETENTION_MIN_MS;
     this.#connection = new RedisConnection(url, { name: "eventhub", timeoutMs });
     this.#keys = new RedisKeys(prefix);
-    this.#epochs = new RedisEpochs(source, this.#connection, this.#keys);
+    this.#epochs = new RedisEpochs(source, this.#connection, this.#keys, { announces: true });
     this.#publisher = new Publisher({
       source,
       connection: this.#connection,
@@ -95,7 +97,8 @@ export class RedisStream implements EventStream {
       entriesMax: options.entriesMax ?? STREAM_ENTRIES_DEFAULT,
     });
     this.#replay = new Replay(source, this.#epochs);
-    this.#tail = new RedisTail({ url, keys: this.#keys, epochs: this.#epochs, blockMs: options.blockMs, timeoutMs });
+    const { blockMs, compareMs } = options;
+    this.#tail = new RedisTail({ url, keys: this.#keys, epochs: this.#epochs, blockMs, timeoutMs, compareMs });
   }
 
   /**
@@ -151,6 +154,8 @@ export class RedisStream implements EventStream {
    */
   async forget(tenant: string, userId: string): Promise<number> {
     this.#publisher.forget(tenant, userId);
+    // Nothing of this database is there.
+    if (await this.#epochs.isForeign()) return 0;
     const search = () => unlessRefused(forgetUser(this.#connection, { keys: this.#keys, tenant, userId }));
     const forgotten = await search();
     const again = wait(STREAM_SEARCH_AGAIN_MS, this.#stopping.signal).then(async () => {
@@ -176,8 +181,9 @@ export class RedisStream implements EventStream {
   }
 
   /** How long the streams are, and how far the hub's groups are with them. */
-  measure(): Promise<ServerMeasures> {
-    return unlessRefused(measureStreams(this.#connection, this.#keys));
+  async measure(): Promise<ServerMeasures> {
+    await this.#epochs.current();
+    return await unlessRefused(measureStreams(this.#connection, this.#keys));
   }
 
   /** Resolves when everything this process stored is published; while Redis is away, it waits. */
@@ -239,7 +245,7 @@ export class RedisStream implements EventStream {
    * tail never asks.
    */
   async #isExpired(state: StreamState, place: Place): Promise<boolean> {
-    const time = place.phase === "stream" ? millisecondsOf(place.id) : place.at.pub;
+    const time = place.phase === "stream" ? this.#replay.timeOf(place) : place.at.pub;
     // Half of it leaves room for clocks that differ.
     if (time > this.#source.now() - this.#retentionMinMs / 2) return false;
     if (place.phase !== "stream") return await this.#replay.isExpired(place.at);

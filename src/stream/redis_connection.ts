@@ -149,6 +149,11 @@ export class RedisConnection implements AsyncDisposable {
     }
   }
 
+  /** Gives up this connection for a new one, which may lead to another server. */
+  reconnect(): void {
+    if (this.ready && !this.#closed) this.#redis?.disconnect(true);
+  }
+
   /** Gives up what is under way. Harmless twice. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;

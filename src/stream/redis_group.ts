@@ -20,6 +20,7 @@ import { type RawEntry, toEntries } from "./redis_entry.ts";
 import { groupsOf } from "./redis_groups.ts";
 import { compareIds } from "./redis_position.ts";
 import { RedisKeys, Script } from "./redis_scripts.ts";
+import { skipTrimmed } from "./redis_trimmed.ts";
 import { Hold, keepSlot, type Slot, takeSlot } from "./redis_slot.ts";
 
 const log = getLogger(["eventhub", "redis"]);
@@ -50,6 +51,11 @@ export interface GroupOptions {
   readonly claimEveryMs?: number;
   readonly blockMs?: number;
   readonly timeoutMs?: number;
+  /**
+   * Asked before anything is taken, and again by the connection that brought entries, before they are handled; rejects
+   * while nothing may be.
+   */
+  readonly admit?: (connection: RedisConnection) => Promise<void>;
 }
 
 /** The connections and the name of one run. */
@@ -103,7 +109,7 @@ export class GroupWorker implements SupervisedWorker {
     return this.#overruns;
   }
 
-  /** Entries that were trimmed before they were acknowledged, since the start: an alarm. */
+  /** Entries that were trimmed before they were given out or acknowledged, since the start: an alarm. */
   get lost(): number {
     return this.#lost;
   }
@@ -126,6 +132,7 @@ export class GroupWorker implements SupervisedWorker {
     const hold = new Hold(connection);
     while (!signal.aborted) {
       try {
+        await this.#options.admit?.(connection);
         const slot = await takeSlot(hold, { keys: this.#keys, group });
         await this.#hold(hold, { reader, connection, slot, signal });
       } catch (cause) {
@@ -194,6 +201,7 @@ export class GroupWorker implements SupervisedWorker {
       const [next, entries = [], gone] = await session.connection.send("XAUTOCLAIM", ...claim) as readonly Reply[];
       await this.#reportGone((gone ?? []) as readonly string[], session.connection);
       const there = toEntries(entries);
+      if (there.length > 0) await this.#options.admit?.(session.connection);
       // Before Redis 7 those whose message is gone are taken over without being named: they are found among the own.
       const areAllThere = there.length === (entries as readonly Reply[]).length;
       if (!await this.#pass(there, session) || !areAllThere) return await this.#takeOwn(session);
@@ -244,6 +252,7 @@ export class GroupWorker implements SupervisedWorker {
     const command = ["GROUP", group, slot.consumer, ...count, ...block, "STREAMS", this.#stream, after];
     const reply = await reader.send("XREADGROUP", ...command) as readonly (readonly Reply[])[] | null;
     const entries = toEntries(reply?.[0]?.[1]);
+    await this.#options.admit?.(reader);
     if (entries.length > 0) {
       const fitting = Math.floor(GROUP_READ_BYTES * entries.length / Math.max(1, bytesOf(entries)));
       this.#entriesMax = Math.min(entriesMax, Math.max(1, fitting));
@@ -260,8 +269,9 @@ export class GroupWorker implements SupervisedWorker {
     const delivered = groups.find(({ name }) => name === this.#options.group)?.delivered;
     const isBehind = typeof floor === "string" && floor !== "" && delivered !== undefined &&
       compareIds(delivered, floor) < 0;
-    if (isBehind) this.#overrun.begin(floor);
-    else this.#overrun.end();
+    if (!isBehind) return this.#overrun.end();
+    this.#overrun.begin(floor);
+    this.#lost += await skipTrimmed(connection, { stream: this.#stream, group: this.#options.group });
   }
 
   /** A server that is out of memory creates nothing, but what is there can be worked on. */

@@ -10,6 +10,7 @@ import { INBOUND_FAILURES_MAX, INBOUND_PASS_ENTRIES } from "../limits.ts";
 import { Trouble } from "../worker.ts";
 import type { RedisConnection } from "./redis_connection.ts";
 import type { RawEntry } from "./redis_entry.ts";
+import { epochsOf, type EpochSource, type RedisEpochs } from "./redis_epochs.ts";
 import { type GroupOptions, GroupWorker } from "./redis_group.ts";
 import { decodeInbound, type Inbound } from "./redis_inbound_entry.ts";
 import { newMarker, RedisKeys } from "./redis_scripts.ts";
@@ -20,9 +21,11 @@ const log = getLogger(["eventhub", "inbound"]);
 export const INBOUND_GROUP = "ingest";
 
 /** What the worker of inbound events works with. The times are shortened by tests. */
-export interface InboundOptions extends Partial<Omit<GroupOptions, "url" | "group" | "stream" | "prefix">> {
+export interface InboundOptions extends Partial<Omit<GroupOptions, "url" | "group" | "stream" | "prefix" | "admit">> {
   readonly url: string;
   readonly prefix?: string;
+  /** What the events are stored in. */
+  readonly source: EpochSource;
   readonly hub: Pick<HubApi, "publishBatch">;
   readonly deadLetters: Pick<DeadLetters, "add">;
   /** The clock, milliseconds. */
@@ -33,6 +36,7 @@ export interface InboundOptions extends Partial<Omit<GroupOptions, "url" | "grou
 export function inboundWorker(options: InboundOptions): GroupWorker {
   const { url, prefix = "events" } = options;
   const keys = new RedisKeys(prefix);
+  const epochs = epochsOf(options.source, keys);
   const intake = new Intake(options, keys);
   const group: GroupOptions = {
     entriesMax: INBOUND_PASS_ENTRIES,
@@ -42,8 +46,14 @@ export function inboundWorker(options: InboundOptions): GroupWorker {
     group: INBOUND_GROUP,
     stream: () => keys.inbound,
     deletesDone: true,
+    admit: (connection) => admit(epochs(connection)),
   };
   return new GroupWorker(group, (entries, connection) => intake.take(entries, connection));
+}
+
+/** What comes in by the keys of another database is not for this one. */
+async function admit(epochs: RedisEpochs): Promise<void> {
+  if (await epochs.isForeign()) await epochs.renew();
 }
 
 /** Takes entries in, and remembers which of them made the hub fail. */

@@ -11,6 +11,7 @@ import {
   REDIS_RETRY_MS,
   REPUBLISH_ATTEMPTS_MAX,
   STREAM_SKEW_MS,
+  SWEEP_AGE_MS,
   UNPUBLISHED_BYTES_MAX,
   UNPUBLISHED_EVENTS_MAX,
 } from "../limits.ts";
@@ -81,8 +82,12 @@ export class BatchWriter {
   }
 }
 
+/** What a publisher asks of the store it follows. */
+type FollowedSource = Pick<PublicationSource, "now" | "republishAt" | "watchStored" | "uncountedOf">;
+
 /** Follows the store of this process and publishes. */
 export class Publisher implements AsyncDisposable {
+  readonly #options: PublisherOptions & { readonly source: FollowedSource };
   readonly #writer: BatchWriter;
   readonly #waiting: StoredEvent[] = [];
   readonly #stopping = new AbortController();
@@ -96,7 +101,8 @@ export class Publisher implements AsyncDisposable {
   #bytes = 0;
   #dropped = 0;
 
-  constructor(options: PublisherOptions & { readonly source: Pick<PublicationSource, "republishAt" | "watchStored"> }) {
+  constructor(options: PublisherOptions & { readonly source: FollowedSource }) {
+    this.#options = options;
     this.#writer = new BatchWriter(options);
     this.#unwatch = options.source.watchStored((group) => this.#take(group));
   }
@@ -166,7 +172,8 @@ export class Publisher implements AsyncDisposable {
   async #send(batch: ReturnType<BatchWriter["batch"]>): Promise<void> {
     while (!this.#stopping.signal.aborted) {
       try {
-        await this.#writer.send(batch);
+        await this.#leaveToSweep(batch);
+        if (batch.events.length > 0) await this.#writer.send(batch);
         this.#trouble.end();
         this.#dropped = 0;
         return;
@@ -176,5 +183,16 @@ export class Publisher implements AsyncDisposable {
         await wait(REDIS_RETRY_MS, this.#stopping.signal);
       }
     }
+  }
+
+  /** What waited so long that the sweep has counted it is published by the sweep, and would be here twice. */
+  async #leaveToSweep(batch: { events: readonly StoredEvent[] }): Promise<void> {
+    const { source, epochs } = this.#options;
+    const isOld = ({ pub }: StoredEvent) => pub <= source.now() - SWEEP_AGE_MS / 2;
+    if (!batch.events.some(isOld)) return;
+    // The store is asked when Redis is there, so that no sweep comes between.
+    await epochs.look();
+    const uncounted = await source.uncountedOf(batch.events);
+    batch.events = batch.events.filter(({ pend }) => uncounted.has(pend));
   }
 }

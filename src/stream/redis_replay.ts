@@ -13,7 +13,6 @@
 import { heldBytes } from "../event.ts";
 import {
   LOG_PAGE_BYTES_MAX,
-  LOG_PAGE_EVENTS,
   REPLAY_MARGIN_MS,
   REPLAY_OVERLAP_ENTRIES,
   REPLAY_SKEW_MS,
@@ -21,8 +20,8 @@ import {
 } from "../limits.ts";
 import type { Epoch, PublicationPage, PublicationPlace, PublicationSource, StoredEvent } from "../publication.ts";
 import type { LogPage, Position, Reset } from "../stream.ts";
-import { pendOf } from "./redis_entry.ts";
 import type { RedisEpochs, StreamState } from "./redis_epochs.ts";
+import { Overlap } from "./redis_overlap.ts";
 import {
   compareIds,
   type EpochName,
@@ -45,11 +44,12 @@ export function streamPlace(epoch: Epoch, id: string): Place {
 export class Replay {
   readonly #source: PublicationSource;
   readonly #epochs: RedisEpochs;
-  #overlap: { readonly head: string; read: string; readonly pends: Set<string> } | null = null;
+  readonly #overlap: Overlap;
 
   constructor(source: PublicationSource, epochs: RedisEpochs) {
     this.#source = source;
     this.#epochs = epochs;
+    this.#overlap = new Overlap(epochs);
   }
 
   /** The place before the oldest event the store keeps; the head of the stream when there is none. */
@@ -61,14 +61,36 @@ export class Replay {
 
   /** The place from which nothing is missed that was behind a lost place. The reader is told of it. */
   lost(state: StreamState, place: Place): Place {
-    const time = place.phase === "stream" || place.phase === "overlap" ? millisecondsOf(place.id) : place.at.pub;
+    const isReplay = place.phase === "replay" || place.phase === "closing";
+    const time = isReplay ? this.#endOf(place) : this.timeOf(place);
     const pub = Math.max(0, Math.min(time, this.#epochs.startBehind(place.epoch)) - REPLAY_MARGIN_MS);
-    return { ...placeAt(state, { pub, pend: "" }), told: true };
+    // What was read in the store before that is not lost: a replay that is interrupted again and again gets on.
+    const at = isReplay && place.at.pub < pub ? place.at : { pub, pend: "" };
+    return { ...placeAt(state, at), told: true };
+  }
+
+  /**
+   * The time of a place: the reader has what was published before, but for the skew. What lies behind a place of the
+   * stream has a later id and was published after the epoch began; the id alone says nothing where nothing was published
+   * yet. A replay leaves to the stream what lies behind H, also where it has given what was published later.
+   */
+  timeOf(place: Place): number {
+    const startedAt = this.#epochs.find(place.epoch)?.startedAt ?? 0;
+    if (place.phase === "stream" || place.phase === "overlap") return Math.max(millisecondsOf(place.id), startedAt);
+    return Math.min(place.at.pub, this.#endOf(place));
+  }
+
+  /** When H was noted, or so: what was published long before was in the store then. An empty stream has no time. */
+  #endOf({ epoch, head }: ReplayPlace): number {
+    return Math.max(millisecondsOf(head), this.#epochs.find(epoch)?.startedAt ?? 0);
   }
 
   /** The place before the first event received at or after a time; the head when there is none. */
   async receivedFrom(state: StreamState, receivedAt: number): Promise<Place> {
-    const first = await this.#source.firstReceived({ pub: Math.max(0, receivedAt - STREAM_SKEW_MS), receivedAt });
+    // Where the clock of Redis is behind, times of publication were moved to it.
+    const moved = Math.min(0, state.now - this.#source.now());
+    const pub = Math.max(0, receivedAt - STREAM_SKEW_MS + moved);
+    const first = await this.#source.firstReceived({ pub, receivedAt });
     return first === null ? streamPlace(state.epoch, state.last) : placeAt(state, before(first));
   }
 
@@ -116,10 +138,10 @@ export class Replay {
   /** Whether everything published from a time on is in the stream, or will be. */
   async #holdsFrom(state: StreamState, pub: number): Promise<boolean> {
     if (isTrimmed(state, pub)) return false;
-    const { number, startedAt } = state.epoch;
-    if (startedAt + REPLAY_SKEW_MS <= pub) return true;
+    const { number, lostUntil } = state.epoch;
+    if (lostUntil + REPLAY_SKEW_MS <= pub) return true;
     // Nothing was lost before the first epoch when nothing was stored before it.
-    return number === 1 && (await this.#source.oldest() ?? Infinity) >= startedAt - STREAM_SKEW_MS;
+    return number === 1 && (await this.#source.oldest() ?? Infinity) >= lostUntil - STREAM_SKEW_MS;
   }
 
   /**
@@ -132,7 +154,7 @@ export class Replay {
   ): Promise<LogPage> {
     const until = endBehind(epoch, place.head);
     const page = cut(await this.#source.published({ ...wanted, after: place.at, until }));
-    const { entries, isComplete } = await this.#withoutThoseBehind(place.head, page.entries);
+    const { entries, isComplete } = await this.#withoutThoseBehind(place, page.entries);
     const position = formatPosition(page.caughtUp ? streamPlace(epoch, place.head) : { ...place, at: page.place });
     const isAnnounced = page.caughtUp && !isComplete && !place.told;
     return {
@@ -145,27 +167,14 @@ export class Replay {
 
   /** Leaves out what follows in the stream anyway, as far as it is looked through. */
   async #withoutThoseBehind(
-    head: string,
+    place: ReplayPlace,
     entries: readonly StoredEvent[],
   ): Promise<{ entries: readonly StoredEvent[]; isComplete: boolean }> {
-    const behind = await this.#behind(head);
+    const behind = await this.#overlap.behind(place);
     return {
       entries: behind.size === 0 ? entries : entries.filter(({ pend }) => !behind.has(pend)),
       isComplete: behind.size < REPLAY_OVERLAP_ENTRIES,
     };
-  }
-
-  /** The insertions that the first entries behind H name. The last H is remembered: a replay asks at every page. */
-  async #behind(head: string): Promise<ReadonlySet<string>> {
-    let overlap = this.#overlap;
-    if (overlap?.head !== head) overlap = this.#overlap = { head, read: head, pends: new Set() };
-    while (overlap.pends.size < REPLAY_OVERLAP_ENTRIES) {
-      const { entries } = await this.#epochs.look({ after: overlap.read, count: LOG_PAGE_EVENTS });
-      for (const entry of entries) overlap.pends.add(pendOf(entry));
-      overlap.read = entries.at(-1)?.id ?? overlap.read;
-      if (entries.length < LOG_PAGE_EVENTS) break;
-    }
-    return overlap.pends;
   }
 }
 
@@ -185,7 +194,7 @@ function timeBefore(head: string): number {
 
 /** The time by which everything was published that lay in the stream before H or before the epoch. */
 function endBehind(epoch: Epoch, head: string): number {
-  return Math.max(millisecondsOf(head), epoch.startedAt) + REPLAY_SKEW_MS;
+  return Math.max(millisecondsOf(head), epoch.lostUntil) + REPLAY_SKEW_MS;
 }
 
 /** Whether the stream no longer holds everything that was published from a time on. */

@@ -7,6 +7,7 @@ import type { PublicationSource, SettleSource } from "../publication.ts";
 import { CellNews } from "./redis_cells.ts";
 import type { RedisConnection } from "./redis_connection.ts";
 import { fromFields, type RawEntry } from "./redis_entry.ts";
+import { epochsOf } from "./redis_epochs.ts";
 import { type GroupOptions, GroupWorker } from "./redis_group.ts";
 import { RedisKeys } from "./redis_scripts.ts";
 
@@ -14,7 +15,7 @@ import { RedisKeys } from "./redis_scripts.ts";
 export const ROLLUP_GROUP = "rollup";
 
 /** What the workers of the role `rollup` work with. The times are shortened by tests. */
-export interface RollupOptions extends Partial<Omit<GroupOptions, "url" | "group" | "stream" | "prefix">> {
+export interface RollupOptions extends Partial<Omit<GroupOptions, "url" | "group" | "stream" | "prefix" | "admit">> {
   readonly url: string;
   readonly prefix?: string;
   readonly source: PublicationSource & SettleSource;
@@ -24,8 +25,9 @@ export interface RollupOptions extends Partial<Omit<GroupOptions, "url" | "group
 
 /** The worker that counts what the stream brings. Any number of them share the work. */
 export function rollupWorker(options: RollupOptions): GroupWorker {
-  const { url, prefix = "events" } = options;
+  const { url, prefix = "events", source } = options;
   const keys = new RedisKeys(prefix);
+  const epochs = epochsOf(source, keys);
   const group: GroupOptions = {
     entriesMax: ROLLUP_PASS_ENTRIES,
     passMs: ROLLUP_PASS_MS,
@@ -34,6 +36,9 @@ export function rollupWorker(options: RollupOptions): GroupWorker {
     prefix,
     group: ROLLUP_GROUP,
     stream: () => keys.stream,
+    // Asked behind the reading too: what only a former Redis brought is not counted by its entry, so that the sweep finds
+    // it and publishes it in the other one.
+    admit: async (connection) => void await epochs(connection).renew(),
     isTrimmed: true,
   };
   const news = new CellNews(keys);
@@ -48,9 +53,9 @@ async function settle(
   const entries = raw.flatMap((each) => fromFields(each) ?? []);
   if (entries.length > 0) await news.tell(connection, await source.settleThese(entries));
   // What comes this late may have been swept, and would be published once more although it is here. Half the age leaves
-  // room for a sweep that runs now.
+  // room for a sweep that runs now. The time of publication of what waited for Redis was moved; that of receipt was not.
   const oldest = source.now() - ageMs / 2;
-  const late = entries.filter(({ pub }) => pub <= oldest);
+  const late = entries.filter(({ pub, event }) => Math.min(pub, event.receivedAt) <= oldest);
   if (late.length > 0) await source.markPublished(late);
   return raw.map(({ id }) => id);
 }

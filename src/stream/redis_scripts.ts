@@ -80,8 +80,8 @@ export class Script {
  * KEYS stream, epoch, floor. What is looked at is what every version of Redis since 6.2 tells. Trimming is told from
  * erasure so: each script that adds or erases notes the first entry it leaves; where another one is first later, somebody
  * trimmed. The floor is then the first entry left, or the last id where none is. The last id that was given out is noted
- * too: where it is ahead of the stream's own, the stream was deleted and made anew, and `lost` is true. So it is where
- * the notes are gone, which hold the marker like the epoch's own key.
+ * too: where it is ahead of the stream's own, the stream was deleted or made anew, and `lost` is true. So it is where
+ * these notes do not name the marker: they are gone, or were never made by an earlier version, and nobody knows.
  */
 const STATE = `
 local run = redis.call('INFO', 'server'):match('run_id:(%w+)') or ''
@@ -124,16 +124,16 @@ return {1, run, marker, last, floor, now, entries}
 `);
 
 /**
- * KEYS epoch, floor; ARGV the marker seen, a new one. Sets the new one unless somebody else did; answers which one holds.
- * Positions of the new epoch lie behind whatever was noted in the old one.
+ * KEYS stream, epoch, floor; ARGV the marker seen, a new one. Sets the new one unless somebody else did; answers which
+ * one holds. Positions of the new epoch lie behind whatever was noted in the old one.
  */
-export const CLAIM = new Script(`
-if (redis.call('GET', KEYS[1]) or '') == ARGV[1] then
-  redis.call('DEL', KEYS[2])
-  redis.call('HSET', KEYS[2], 'marker', ARGV[2])
-  redis.call('SET', KEYS[1], ARGV[2])
+export const CLAIM = new Script(`${STATE}
+if marker == ARGV[1] then
+  redis.call('DEL', KEYS[3])
+  redis.call('HSET', KEYS[3], 'marker', ARGV[2], 'last', last)
+  redis.call('SET', KEYS[2], ARGV[2])
 end
-return redis.call('GET', KEYS[1])
+return redis.call('GET', KEYS[2])
 `);
 
 /**

@@ -82,8 +82,12 @@ export class SweepWorker implements SupervisedWorker {
     while (!signal.aborted) {
       try {
         // Counting never waits for Redis: a lease that cannot be asked for is none.
-        const isFree = !connection.ready || await hold.take(lease, SWEEP_LEASE_MS).catch(() => true);
-        if (isFree && !signal.aborted) await this.#round({ connection, writer, signal });
+        const problem = connection.ready ? await problemOf(epochs) : null;
+        const isUsable = connection.ready && problem === null;
+        const isFree = !isUsable || await hold.take(lease, SWEEP_LEASE_MS).catch(() => true);
+        if (isFree && !signal.aborted) await this.#round({ connection, isUsable, writer, signal });
+        // What speaks against using this Redis is told by the stream.
+        if (problem !== null && epochs.objection === null) throw problem;
         this.#trouble.end();
       } catch (cause) {
         if (!signal.aborted) this.#trouble.begin(cause);
@@ -97,13 +101,18 @@ export class SweepWorker implements SupervisedWorker {
   }
 
   async #round(
-    { connection, writer, signal }: { connection: RedisConnection; writer: BatchWriter; signal: AbortSignal },
+    { connection, isUsable, writer, signal }: {
+      connection: RedisConnection;
+      isUsable: boolean;
+      writer: BatchWriter;
+      signal: AbortSignal;
+    },
   ): Promise<void> {
     const { source, ageMs = SWEEP_AGE_MS, janitorEveryMs = JANITOR_EVERY_MS } = this.#options;
     const { settled, changed } = await source.sweep({ ageMs });
     this.#swept += settled;
     if (settled > 0) log.info("{settled} events were counted that the stream did not bring", { settled });
-    if (!connection.ready) return;
+    if (!isUsable || !connection.ready) return;
     await this.#news.tell(connection, changed);
     await this.#publish({ connection, writer, signal });
     if (performance.now() - this.#tidiedAt < janitorEveryMs) return;
@@ -148,6 +157,16 @@ export class SweepWorker implements SupervisedWorker {
         log.debug("Group {group} is not there", { group });
       }
     }
+  }
+}
+
+/** Why the stream cannot be used; `null` when it can. */
+async function problemOf(epochs: RedisEpochs): Promise<unknown> {
+  try {
+    await epochs.renew();
+    return null;
+  } catch (cause) {
+    return cause;
   }
 }
 

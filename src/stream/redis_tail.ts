@@ -4,7 +4,14 @@
  * who follows it learns of a loss by reading.
  */
 import { getLogger } from "@logtape/logtape";
-import { CELLS_ENTRIES_MAX, CELLS_REFRESH_MS, REDIS_BLOCK_MS, REDIS_COMMAND_MS, REDIS_RETRY_MS } from "../limits.ts";
+import {
+  CELLS_ENTRIES_MAX,
+  CELLS_REFRESH_MS,
+  REDIS_BLOCK_MS,
+  REDIS_COMMAND_MS,
+  REDIS_RETRY_MS,
+  STREAM_COMPARE_MS,
+} from "../limits.ts";
 import type { ChangedCells } from "../stream.ts";
 import { Trouble, wait } from "../worker.ts";
 import { lastCells, readCells } from "./redis_cells.ts";
@@ -22,6 +29,7 @@ export interface TailOptions {
   readonly epochs: RedisEpochs;
   readonly blockMs?: number;
   readonly timeoutMs?: number;
+  readonly compareMs?: number;
 }
 
 interface CellListener {
@@ -42,6 +50,7 @@ export class RedisTail implements AsyncDisposable {
   #cells = "0-0";
   #epoch = 0;
   #refreshedAt = performance.now();
+  #comparedAt = performance.now();
 
   constructor(options: TailOptions) {
     this.#options = options;
@@ -56,6 +65,8 @@ export class RedisTail implements AsyncDisposable {
   async start(): Promise<void> {
     try {
       await this.#find();
+      // Before a former Redis finds that nobody follows this one.
+      await this.#options.epochs.compare();
     } catch (cause) {
       log.warn("The stream cannot be followed yet; it is tried again", { cause });
     }
@@ -89,13 +100,19 @@ export class RedisTail implements AsyncDisposable {
       begun: (cause) => log.warn("The stream cannot be followed; it is tried again", { cause }),
       over: () => log.info("The stream is followed again"),
     });
+    let wasRefused = false;
     while (!signal.aborted) {
       try {
         await this.#step();
+        wasRefused = false;
         if (trouble.reason !== null) this.#tellAll();
         trouble.end();
       } catch (cause) {
         if (signal.aborted) return;
+        // Who waits for entries learns at once that none will come.
+        const isRefused = this.#options.epochs.objection !== null;
+        if (isRefused && !wasRefused) this.#tellAll();
+        wasRefused = isRefused;
         trouble.begin(cause);
         await wait(REDIS_RETRY_MS, signal);
       }
@@ -106,6 +123,10 @@ export class RedisTail implements AsyncDisposable {
     const { keys, epochs } = this.#options;
     const wait = ["COUNT", 1, "BLOCK", this.#blockMs, "STREAMS", keys.stream, keys.cells];
     const reply = await this.#connection.send("XREAD", ...wait, this.#entries, this.#cells);
+    if (performance.now() - this.#comparedAt >= (this.#options.compareMs ?? STREAM_COMPARE_MS)) {
+      this.#comparedAt = performance.now();
+      await epochs.compare();
+    }
     const { epoch, last } = await epochs.look();
     if (epoch.number !== this.#epoch) {
       await this.#find();

@@ -116,6 +116,10 @@ public final class MongoServerLauncher {
 
     @Override protected QueryResult queryDocuments(
         Document query, Document orderBy, int skip, int limit, int batchSize, Document fieldSelector) {
+      Collection<Integer> page = firstInOrder(query, orderBy, skip + Math.abs(limit));
+      if (limit != 0 && page != null) {
+        return matchDocuments(query, page, orderBy, skip, limit, batchSize, fieldSelector);
+      }
       Collection<Integer> fewest = null;
       for (Map.Entry<String, FieldIndex> field : fields.entrySet()) {
         if (!query.containsKey(field.getKey())) continue;
@@ -126,6 +130,25 @@ public final class MongoServerLauncher {
       Document rest = query.clone();
       Collection<Integer> positions = withoutLongLists(rest, fewest);
       return matchDocuments(rest, positions, orderBy, skip, limit, batchSize, fieldSelector);
+    }
+
+    /**
+     * Where the first documents in the order of an indexed field are, with all of equal place; null when there is no such
+     * field. A page of many documents is found without looking at the others.
+     */
+    private Collection<Integer> firstInOrder(Document query, Document orderBy, int wanted) {
+      if (orderBy == null || orderBy.isEmpty()) return null;
+      String first = orderBy.keySet().iterator().next();
+      if (!fields.containsKey(first) || !(query.get(first) instanceof Document condition)) return null;
+      NavigableMap<Object, Set<Integer>> values = fields.get(first).between(condition);
+      if (values == null) return null;
+      boolean ascending = ((Number) orderBy.get(first)).intValue() > 0;
+      List<Integer> found = new ArrayList<>();
+      for (Set<Integer> equal : (ascending ? values : values.descendingMap()).values()) {
+        if (found.size() >= wanted) break;
+        for (Integer position : equal) if (documentMatchesQuery(getDocument(position), query)) found.add(position);
+      }
+      return found;
     }
 
     /** A list of a thousand values is looked up, not compared one by one. */
@@ -177,7 +200,8 @@ public final class MongoServerLauncher {
               ? equal(values) : null;
         }
         if (Boolean.TRUE.equals(operators.get("$exists"))) return union(byType.values());
-        return range(operators);
+        NavigableMap<Object, Set<Integer>> found = between(operators);
+        return found == null ? null : union(List.of(found));
       }
 
       private Collection<Integer> equal(Collection<?> values) {
@@ -189,7 +213,9 @@ public final class MongoServerLauncher {
         return found;
       }
 
-      private Collection<Integer> range(Document operators) {
+      /** The values within the bounds of a condition, in order; null when it has none, or that is not known. */
+      NavigableMap<Object, Set<Integer>> between(Document operators) {
+        if (others > 0) return null;
         NavigableMap<Object, Set<Integer>> found = null;
         for (String operator : List.of("$gte", "$gt", "$lt", "$lte")) {
           Object edge = operators.get(operator);
@@ -203,7 +229,7 @@ public final class MongoServerLauncher {
             found = compare(edge, found.firstKey()) < 0 ? new TreeMap<>() : found.headMap(edge, inclusive);
           }
         }
-        return found == null ? null : union(List.of(found));
+        return found;
       }
 
       @SuppressWarnings("unchecked")

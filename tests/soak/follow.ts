@@ -22,6 +22,15 @@ export interface FollowOptions {
   /** Aborting cuts the connection; nothing is given afterwards. */
   readonly signal: AbortSignal;
   readonly onEvent: (id: string, cursor: string) => void;
+  /** Called when the hub announces that continuity is lost, and goes on. Without it that counts as `lost`. */
+  readonly onReset?: (reset: FollowReset) => void;
+}
+
+/** An announced loss of continuity. */
+export interface FollowReset {
+  readonly reason: string;
+  readonly mode: string;
+  readonly cursor: string;
 }
 
 /**
@@ -53,13 +62,14 @@ const FOLLOWERS: Record<FollowProtocol, (options: FollowOptions) => Promise<Foll
   "grpc": followGrpc,
 };
 
-async function followSse({ hub, after, signal, onEvent }: FollowOptions): Promise<FollowEnd> {
+async function followSse({ hub, after, signal, onEvent, onReset }: FollowOptions): Promise<FollowEnd> {
   const response = await fetch(`${hub.httpUrl}/events/stream`, { headers: { "last-event-id": after }, signal });
   for await (const message of messagesOf(response)) {
     if (signal.aborted) return { kind: "cut" };
     if (message.event === "event") onEvent(JSON.parse(message.data).id, message.id!);
     if (message.event === "end") return { kind: "ended", ...JSON.parse(message.data) };
-    if (message.event === "reset") return { kind: "lost", detail: `reset ${message.data}` };
+    if (message.event === "reset" && onReset === undefined) return { kind: "lost", detail: `reset ${message.data}` };
+    if (message.event === "reset") onReset?.(JSON.parse(message.data));
   }
   return { kind: "lost", detail: "the stream ended without a word" };
 }

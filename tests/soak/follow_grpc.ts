@@ -17,7 +17,7 @@ const HEAD_BYTES = 5;
 const END_STATUSES: ReadonlySet<string> = new Set(["8", "14"]);
 
 /** Follows on a connection of its own; cutting it destroys the connection. */
-export function followGrpc({ hub, after, signal, onEvent }: FollowOptions): Promise<FollowEnd> {
+export function followGrpc({ hub, after, signal, onEvent, onReset }: FollowOptions): Promise<FollowEnd> {
   const { promise, resolve } = Promise.withResolvers<FollowEnd>();
   const session = http2.connect(`http://${hub.grpcAddress}`);
   const cut = () => {
@@ -36,7 +36,9 @@ export function followGrpc({ hub, after, signal, onEvent }: FollowOptions): Prom
     if (signal.aborted) return;
     const { message } = SubscribeResponse.decode(bytes);
     if (message?.$case === "event") onEvent(message.event.event!.id, message.event.cursor);
-    if (message?.$case === "reset") resolve({ kind: "lost", detail: `reset ${JSON.stringify(message.reset)}` });
+    if (message?.$case !== "reset") return;
+    if (onReset === undefined) resolve({ kind: "lost", detail: `reset ${JSON.stringify(message.reset)}` });
+    else onReset({ ...message.reset, reason: String(message.reset.reason), mode: String(message.reset.mode) });
   });
   let trailers: http2.IncomingHttpHeaders = {};
   const note = (headers: http2.IncomingHttpHeaders) => {

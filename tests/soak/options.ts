@@ -23,12 +23,14 @@ export interface Report {
   readonly violations: readonly string[];
 }
 
-/** Prints the figures in one line and each violation in a line of its own; the exit code is 1 when there is any. */
-export function conclude(report: Report): never {
-  const figures = Object.entries(report.figures).map(([name, value]) => `${name}=${rounded(value)}`).join(" ");
-  console.log(`${report.name}: ${report.violations.length === 0 ? "ok" : "VIOLATED"} ${figures}`);
-  for (const violation of report.violations) console.log(`  ${violation}`);
-  Deno.exit(report.violations.length === 0 ? 0 : 1);
+/** Prints the figures of each run in one line and each violation in a line of its own; the exit code is 1 when there is any. */
+export function conclude(...reports: readonly Report[]): never {
+  for (const { name, figures, violations } of reports) {
+    const words = Object.entries(figures).map(([key, value]) => `${key}=${rounded(value)}`).join(" ");
+    console.log(`${name}: ${violations.length === 0 ? "ok" : "VIOLATED"} ${words}`);
+    for (const violation of violations) console.log(`  ${violation}`);
+  }
+  Deno.exit(reports.every(({ violations }) => violations.length === 0) ? 0 : 1);
 }
 
 function rounded(value: number | string): string {

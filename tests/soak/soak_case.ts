@@ -7,15 +7,24 @@ const NEEDED = ["run", "net", "read", "write", "env"] as const;
 
 const missing = NEEDED.filter((name) => Deno.permissions.querySync({ name }).state !== "granted");
 
-/** Registers a test that runs a soak run; `check` looks at its report, and wants no violation when it is missing. */
+const needed = missing.length === 0 ? "" : `needs --allow-${missing.join(", --allow-")}: deno task test`;
+
+/**
+ * Registers a test that runs a soak run; `check` looks at its report, and wants no violation when it is missing.
+ * `lacking`: why what it stands on is not here; empty when it is.
+ */
 export function soakCase(
   name: string,
-  { run, check = passed }: { run: () => Promise<Report>; check?: (report: Report) => void },
+  { run, check = passed, lacking = "" }: {
+    run: () => Promise<Report>;
+    check?: (report: Report) => void;
+    lacking?: string;
+  },
 ): void {
-  const needs = missing.length === 0 ? "" : ` (needs --allow-${missing.join(", --allow-")}: deno task test)`;
+  const reason = needed || lacking;
   Deno.test({
-    name: `soak: ${name}${needs}`,
-    ignore: missing.length > 0,
+    name: `soak: ${name}${reason && ` (${reason})`}`,
+    ignore: reason !== "",
     // grpc-js lets go of the timers of a closed channel in its own time.
     sanitizeOps: false,
     sanitizeResources: false,

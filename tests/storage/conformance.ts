@@ -3,6 +3,7 @@
  * cases stand in `conformance/`, by the method they are about.
  */
 import type { EventStore } from "../../src/storage.ts";
+import type { StoreTransfer } from "../../src/transfer.ts";
 import { type Case, type Suite, testCases } from "../conformance.ts";
 import { AGGREGATE_CASES } from "./conformance/aggregate.ts";
 import { APPEND_CASES } from "./conformance/append.ts";
@@ -13,6 +14,7 @@ import { LIFETIME_CASES } from "./conformance/lifetime.ts";
 import { LIST_CASES } from "./conformance/list.ts";
 import { PURGE_CASES } from "./conformance/purge.ts";
 import { RECOUNT_CASES } from "./conformance/recount.ts";
+import { TRANSFER_CASES } from "./conformance/transfer.ts";
 
 /** A stored cell by its key; `start` in milliseconds. */
 export interface CellKey {
@@ -26,6 +28,8 @@ export interface CellKey {
 export interface StoreHarness extends AsyncDisposable {
   /** Changes with {@link reopen}. */
   readonly store: EventStore;
+  /** Moves what the store holds; changes with {@link reopen}, too. */
+  readonly transfer: StoreTransfer;
   /** Resolves when everything stored so far is in the cells; where the driver settles on append, at once. */
   settle(): Promise<void>;
   /** Makes a stored cell wrong behind the store's back, in any way that changes its count. */
@@ -47,6 +51,7 @@ export const STORE_CASES: readonly StoreCase[] = [
   ...RECOUNT_CASES,
   ...PURGE_CASES,
   ...ERASE_CASES,
+  ...TRANSFER_CASES,
   ...LIFETIME_CASES,
 ];
 

@@ -7,6 +7,7 @@ export function openMemory(): Promise<StoreHarness> {
   const store = new MemoryStore();
   return Promise.resolve({
     store,
+    transfer: store.transfer,
     settle: () => Promise.resolve(),
     corrupt: (cell) => Promise.resolve(store.corruptCell(cell)),
     reopen: () => Promise.reject(new Error("Cannot reopen a memory store: nothing outlives it")),

@@ -33,21 +33,30 @@ export async function openMongodb({ isPublished = false } = {}): Promise<Mongodb
     get store() {
       return store;
     },
+    get transfer() {
+      return store.transfer;
+    },
     database,
     url,
     another: (options) => open({ isPublished, ...options }),
     settle: async () => void await store.settle(),
     corrupt: (cell) => corrupt(database, cell),
     reopen: async () => {
-      await store[Symbol.asyncDispose]();
+      await close(store);
       store = await open();
     },
     [Symbol.asyncDispose]: async () => {
-      for (const one of opened) await one[Symbol.asyncDispose]();
+      for (const one of opened) await close(one);
       await database.dropDatabase();
       await client.close();
     },
   };
+}
+
+/** A move ends before the store it is of; harmless twice. */
+async function close(store: MongodbStore): Promise<void> {
+  await store.transfer[Symbol.asyncDispose]();
+  await store[Symbol.asyncDispose]();
 }
 
 /** Empty dead letters in a database of their own, at most `lettersMax` of a tenant. */

@@ -1,11 +1,11 @@
 /** What lies in the database, and what a stream asks of it. */
-import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertNotEquals, assertThrows } from "@std/assert";
 import { Decimal128, ObjectId } from "mongodb";
 import { comparePlaces, type PublicationPlace, type StoredEvent } from "../../src/publication.ts";
 import { MongodbStore } from "../../src/storage/mongodb.ts";
 import type { CellsDocument } from "../../src/storage/mongodb_cells.ts";
 import { mongo, mongoLacking } from "../services/mongo.ts";
-import { startLossyProxy } from "../services/tcp_proxy.ts";
+import { TcpProxy } from "../services/proxy.ts";
 import { event, events, HOUR, idsOf, MINUTE, NOON, store, tally, TENANT } from "./conformance/events.ts";
 import { listAll, query, totalOf } from "./conformance/model.ts";
 import { type MongodbHarness, openMongodb } from "./mongodb.ts";
@@ -98,7 +98,7 @@ mongoTest("an event that was changed by hand is left out, and stops nothing", as
 });
 
 mongoTest("an answer that is lost makes a retry, and the retry a duplicate that is counted once", async (harness) => {
-  await using proxy = startLossyProxy(Number(new URL(mongo.url!).port));
+  await using proxy = TcpProxy.to(Number(new URL(mongo.url!).port || 27_017));
   const url = new URL(harness.url);
   url.port = String(proxy.port);
   // A member of a replica set would tell the way around the proxy.
@@ -108,8 +108,9 @@ mongoTest("an answer that is lost makes a retry, and the retry a duplicate that 
   const heard: StoredEvent[] = [];
   far.publications.watchStored((group) => heard.push(...group));
   const all = events(50);
-  proxy.loseAnswerTo(all[7]!.id);
+  const lost = proxy.loseAnswerTo(all[7]!.id);
   assertEquals(tally(await far.append(all)), { unavailable: 50 });
+  await lost;
   assertEquals(heard, [], "what is not known to be stored was handed out");
   assertEquals(tally(await far.append(all)), { duplicate: 50 });
   assertEquals(await far.append([{ ...all[0]!, amount: 1 }]), ["conflict"]);
@@ -150,7 +151,7 @@ mongoTest("what is stored is told, and read again in the order of publication", 
   const until = read[20]!.pub;
   const early = await publications.published({ after: first, limit: 100, until });
   assertEquals(early.entries, read.filter(({ pub }) => pub < until));
-  assertEquals(await publications.oldest(), read[0]!.pub);
+  assertEquals([await publications.oldest(), await publications.newest()], [read[0]!.pub, read.at(-1)!.pub]);
   await harness.store.erase("other", "user-1");
   const left = await publications.published({ after: first, limit: 100 });
   assertEquals([left.entries.length, left.place], [31, { pub: read.at(-1)!.pub, pend: read.at(-1)!.pend }]);
@@ -163,7 +164,10 @@ mongoTest("insertions can be published at another time, those of other insertion
   const heard: StoredEvent[] = [];
   publications.watchStored((group) => heard.push(...group));
   await store(harness.store, events(4));
+  const names = new Set(heard.map(({ pend }) => pend));
+  assertEquals(await publications.uncountedOf([...heard, { key: heard[1]!.key, pend: heard[2]!.pend }]), names);
   await harness.settle();
+  assertEquals(await publications.uncountedOf(heard), new Set());
   const later = heard[0]!.pub + HOUR;
   await publications.republishAt([heard[0]!, { key: heard[1]!.key, pend: heard[2]!.pend }], later);
   const { entries } = await publications.published({ after: { pub: heard[0]!.pub + MINUTE, pend: "" }, limit: 10 });
@@ -173,7 +177,8 @@ mongoTest("insertions can be published at another time, those of other insertion
 mongoTest("of two processes that begin an epoch one is first", async (harness) => {
   const one = harness.store.publications;
   const other = (await harness.another()).publications;
-  const epoch = (number: number, marker: string) => ({ number, startedAt: NOON + number, runId: "run", marker });
+  const times = { startedAt: NOON, lostUntil: NOON + MINUTE, followedAt: NOON };
+  const epoch = (number: number, marker: string) => ({ number, ...times, runId: "run", marker });
   assertEquals(await one.epochs(), []);
   assertEquals((await Promise.all([one.beginEpoch(epoch(1, "a"), 0), other.beginEpoch(epoch(1, "b"), 0)])).sort(), [
     false,
@@ -185,6 +190,8 @@ mongoTest("of two processes that begin an epoch one is first", async (harness) =
   const epochs = await other.epochs();
   assertEquals(epochs.map(({ number }) => number), [1, 2]);
   assertEquals(epochs[1], epoch(2, "c"));
+  assertEquals([await one.followEpoch(1), await other.followEpoch(2)], [false, true]);
+  assert((await one.epochs()).every(({ followedAt }) => followedAt >= Date.now() - MINUTE), "it is not noted");
   assertThrows(() => one.beginEpoch(epoch(4, "e"), 2), RangeError);
 });
 
@@ -211,6 +218,25 @@ mongoTest("slices go with their events, in small steps", async (harness) => {
   // The minute of receipt of an event that came three hours late.
   const left = await slices.find().toArray();
   assertEquals(left.map(({ received }) => received), [new Date(NOON + 3 * HOUR + MINUTE - 1_000)]);
+});
+
+mongoTest("an epoch that an earlier version kept is read: it has one time and no more", async (harness) => {
+  const epochs = harness.database.collection<{ _id: number }>("epochs");
+  await epochs.insertOne({ _id: 1, ...{ started_at: new Date(NOON), run_id: "run", marker: "a" } });
+  const [epoch] = await harness.store.publications.epochs();
+  assertEquals([epoch!.startedAt, epoch!.lostUntil, epoch!.followedAt], [NOON, NOON, NOON]);
+});
+
+mongoTest("all processes agree on the name of the database, and another database has another", async (harness) => {
+  const one = harness.store.publications;
+  const other = (await harness.another()).publications;
+  const [name, same] = await Promise.all([one.database(), other.database()]);
+  assertEquals([same, await one.database()], [name, name]);
+  assertMatch(name, /^[0-9a-f]{32}$/);
+  await harness.store.purge(Date.now());
+  assertEquals(await one.database(), name);
+  await using elsewhere = await openMongodb();
+  assertNotEquals(await elsewhere.store.publications.database(), name);
 });
 
 mongoTest("health names the server and the database, never the password", async (harness) => {

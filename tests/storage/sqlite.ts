@@ -5,6 +5,7 @@ import { HISTOGRAM_ID } from "../../src/storage/sqlite_cells.ts";
 import { connectSqlite, SqliteDatabase, type SqliteOptions } from "../../src/storage/sqlite.ts";
 import type { SqliteLog } from "../../src/storage/sqlite_log.ts";
 import type { SqliteStore } from "../../src/storage/sqlite_store.ts";
+import { SqliteTransfer } from "../../src/storage/sqlite_transfer.ts";
 import { HOUR_MS, MINUTE_MS } from "../../src/window.ts";
 import type { CellKey, StoreHarness } from "./conformance.ts";
 import { events, HOUR, MINUTE, NOON, store } from "./conformance/events.ts";
@@ -17,17 +18,22 @@ export interface OpenSqlite extends AsyncDisposable {
   readonly database: SqliteDatabase;
   readonly store: SqliteStore;
   readonly log: SqliteLog;
+  readonly transfer: SqliteTransfer;
 }
 
 /** Opens a file and connects this thread to it. */
 export async function openFile(path: string, options: Omit<SqliteOptions, "path"> = {}): Promise<OpenSqlite> {
   const database = await SqliteDatabase.open({ path, ...options });
-  const { store, log } = await connectSqlite(database.ports().ports);
+  const { ports } = database.ports();
+  const { store, log } = await connectSqlite(ports);
+  const transfer = new SqliteTransfer(ports.path, store);
   return {
     database,
     store,
     log,
+    transfer,
     [Symbol.asyncDispose]: async () => {
+      await transfer[Symbol.asyncDispose]();
       await store[Symbol.asyncDispose]();
       log[Symbol.dispose]();
       await database[Symbol.asyncDispose]();
@@ -59,6 +65,9 @@ export async function openSqlite(options: Omit<SqliteOptions, "path"> = {}): Pro
   return {
     get store() {
       return open.store;
+    },
+    get transfer() {
+      return open.transfer;
     },
     settle: () => Promise.resolve(),
     corrupt: (cell) => Promise.resolve(behindItsBack(path, (database) => corrupt(database, cell))),

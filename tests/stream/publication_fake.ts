@@ -42,6 +42,7 @@ export class FakeStore extends MemoryStore implements PublicationSource, SettleS
   readonly #documents = new Map<string, Document>();
   readonly #listeners = new Set<(group: readonly StoredEvent[]) => void>();
   readonly #epochs: Epoch[] = [];
+  readonly #database = crypto.randomUUID();
   #sorted: Document[] | null = null;
   #lastPub = 0;
   #purgedUntil: number | null = null;
@@ -126,6 +127,12 @@ export class FakeStore extends MemoryStore implements PublicationSource, SettleS
     return all.length === 0 ? null : all.reduce((a, b) => Math.min(a, b));
   }
 
+  async newest(): Promise<number | null> {
+    await this.#reach();
+    const all = [...this.#documents.values()].map(({ pub }) => pub);
+    return all.length === 0 ? null : all.reduce((a, b) => Math.max(a, b));
+  }
+
   async purgedUntil(): Promise<number | null> {
     await this.#reach();
     return this.#purgedUntil;
@@ -135,6 +142,11 @@ export class FakeStore extends MemoryStore implements PublicationSource, SettleS
     await this.#reach();
     for (const document of this.#find(insertions)) document.pub = pub;
     this.#sorted = null;
+  }
+
+  async uncountedOf(insertions: readonly Insertion[]): Promise<ReadonlySet<string>> {
+    await this.#reach();
+    return new Set(this.#find(insertions).filter(({ pending }) => pending).map(({ pend }) => pend));
   }
 
   async unpublished(limit: number): Promise<readonly StoredEvent[]> {
@@ -147,9 +159,21 @@ export class FakeStore extends MemoryStore implements PublicationSource, SettleS
     for (const document of this.#find(insertions)) document.unpub = false;
   }
 
+  async database(): Promise<string> {
+    await this.#reach();
+    return this.#database;
+  }
+
   async epochs(): Promise<readonly Epoch[]> {
     await this.#reach();
     return [...this.#epochs];
+  }
+
+  async followEpoch(number: number): Promise<boolean> {
+    await this.#reach();
+    const i = this.#epochs.findIndex((epoch) => epoch.number === number);
+    if (i !== -1) this.#epochs[i] = { ...this.#epochs[i]!, followedAt: this.now() };
+    return this.#epochs.at(-1)?.number === number;
   }
 
   async beginEpoch(epoch: Epoch, expected: number): Promise<boolean> {

@@ -128,6 +128,24 @@ redisTest("publishing waits for Redis, keeps the order and delays nobody", async
   assertEquals(idsIn(await readAll(stream, { after })), idsOf(all));
 });
 
+redisTest("what waited for Redis longer than the clocks may differ is published once", async (server) => {
+  await using proxy = TcpProxy.to(server.port);
+  await using parts = await openParts(`redis://127.0.0.1:${proxy.port}`);
+  const { source, stream } = parts;
+  proxy.freeze();
+  const then = Date.now() - 45_000;
+  source.at = then;
+  const all = events(5_000, () => ({ receivedAt: then }));
+  for (let i = 0; i < all.length; i += 100) await source.append(all.slice(i, i + 100));
+  source.at = null;
+  await until("the sweep counts without Redis", () => [...source.documents.values()].every(({ unpub }) => unpub));
+  proxy.thaw();
+  proxy.cut();
+  await stream.whenPublished();
+  await whenCounted(source);
+  assertEquals(await server.send("XLEN", "events"), all.length);
+});
+
 redisTest("what waits for Redis is bounded in bytes, and the newest stay", async (server) => {
   const source = new FakeStore();
   await using proxy = TcpProxy.to(server.port);

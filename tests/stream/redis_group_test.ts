@@ -125,6 +125,51 @@ redisTest("of large entries fewer are read at once", async (server) => {
   assert(given.length <= 6, `${given} were read at once`);
 });
 
+redisTest(
+  "what was trimmed before anybody was given it is an alarm, told once, and the lag is right",
+  async (server) => {
+    const ids: unknown[] = [];
+    const add = async (count: number) => {
+      for (let i = 0; i < count; i++) ids.push(await server.send("XADD", "own", "*", "a", i));
+    };
+    // As the publisher notes it.
+    const trim = async (length: number) => {
+      await server.send("XTRIM", "own", "MAXLEN", length);
+      await server.send("HSET", "events:floor", "floor", String(ids.at(-Math.max(1, length))));
+    };
+    await add(10);
+    await server.send("XGROUP", "CREATE", "own", "g", "0");
+    await server.send("XREADGROUP", "GROUP", "g", "hub-1", "COUNT", 3, "STREAMS", "own", ">");
+    await trim(4);
+    let given = 0;
+    const options = { url: server.url, group: "g", stream: () => "own", isTrimmed: true, entriesMax: 2, blockMs: 50 };
+    const workers = [1, 2].map(() =>
+      new GroupWorker(options, (entries) => {
+        given += entries.length;
+        return Promise.resolve(entries.map(({ id }) => id));
+      })
+    );
+    await using first = running(workers[0]!);
+    await using _second = running(workers[1]!);
+    // Three were given before and are gone too.
+    const lost = () => workers.reduce((sum, worker) => sum + worker.lost, 0);
+    await until("what is left is given", () => given === 4 && lost() === 3 + 3);
+    await using connection = new RedisConnection(server.url, { name: "test" });
+    const lag = async () => (await groupsOf(connection, "own"))[0]!.lag;
+    await until("nothing waits", async () => await lag() === 0);
+
+    await first[Symbol.asyncDispose]();
+    await _second[Symbol.asyncDispose]();
+    await add(5);
+    await trim(0);
+    await using _third = running(workers[0]!);
+    await until("an empty stream tells it too", () => lost() === 6 + 5);
+    await add(2);
+    await until("it goes on", () => given === 6);
+    assertEquals(lost(), 11);
+  },
+);
+
 redisTest("two workers share the work under names of their own, and a name is free again", async (server) => {
   const names = async () => Number(await server.send("EXISTS", "events:slot:rollup:1", "events:slot:rollup:2"));
   await using parts = await openParts(server.url, { ageMs: 60_000 });
@@ -165,6 +210,29 @@ redisTest("while the group lags, what was swept is not published again; what the
   await whenCounted(source);
   assertEquals(await server.send("XLEN", "events"), 5);
 });
+
+redisTest(
+  "what the sweep counted while it waited for Redis is not published again when the group counts it",
+  async (server) => {
+    const source = new FakeStore();
+    await server.send("XGROUP", "CREATE", ...GROUP, "0", "MKSTREAM");
+    await using stream = await RedisStream.open({ url: server.url, source, ...QUICK });
+    const then = Date.now() - 45_000;
+    source.at = then;
+    await source.append(events(30, () => ({ receivedAt: then })));
+    source.at = null;
+    await stream.whenPublished();
+    const all = () => [...source.documents.values()];
+    assert(all().every(({ pub }) => pub > then), "the clock of Redis was not followed");
+    {
+      await using _sweeping = running(new SweepWorker({ url: server.url, source, everyMs: 20, ageMs: 0 }));
+      await until("everything is swept", () => all().every(({ pending, unpub }) => !pending && unpub));
+    }
+    await using _rollup = running(rollupWorker({ url: server.url, source, ...QUICK_GROUP }));
+    await whenCounted(source);
+    assertEquals(await server.send("XLEN", "events"), 30);
+  },
+);
 
 redisTest("what retention has purged leaves the stream", async (server) => {
   await server.send("XADD", "events", "1000-0", "an", "old one");

@@ -143,13 +143,28 @@ export function produce(source: FakeStore): { stop(): Promise<Event[]> } {
   };
 }
 
+/** The same store, of which this process stores nothing itself. */
+export function silent(source: FakeStore): FakeStore {
+  return new Proxy(source, {
+    get: (target, name) => {
+      if (name === "watchStored") return () => () => {};
+      const value = Reflect.get(target, name, target);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+}
+
 /** Records an epoch that began long ago, as if this Redis had been followed since. */
-export async function ageEpoch(server: RedisServer, source: FakeStore, startedAt = 0): Promise<void> {
+export async function ageEpoch(
+  server: RedisServer,
+  source: FakeStore,
+  { startedAt = 0, lostUntil = startedAt }: { startedAt?: number; lostUntil?: number } = {},
+): Promise<void> {
   const marker = "0123456789abcdef";
   const [, runId = ""] = /run_id:(\w+)/.exec(String(await server.send("INFO", "server"))) ?? [];
   await server.send("SET", "events:epoch", marker);
   await server.send("HSET", "events:floor", "marker", marker);
-  await source.beginEpoch({ number: 1, startedAt, runId, marker }, 0);
+  await source.beginEpoch({ number: 1, startedAt, lostUntil, followedAt: startedAt, runId, marker }, 0);
 }
 
 /**

@@ -6,6 +6,7 @@ import { type InboundOptions, inboundWorker } from "../../src/stream/redis_inbou
 import { openTestHub, type TestHubOptions } from "../harness.ts";
 import type { RedisServer } from "../services/redis.ts";
 import { altered } from "../altered.ts";
+import { FakeStore } from "./publication_fake.ts";
 import { running } from "./redis.ts";
 import { redisTest, until } from "./redis_hub.ts";
 
@@ -15,9 +16,11 @@ const IN = "events:in";
 function open(server: RedisServer, options: TestHubOptions & { readonly hub?: Pick<HubApi, "publishBatch"> } = {}) {
   const test = openTestHub(options);
   const letters = new MemoryDeadLetters();
+  const source = new FakeStore();
   const worker = (more: Partial<InboundOptions> = {}) =>
     running(inboundWorker({
       url: server.url,
+      source,
       hub: options.hub ?? test.hub,
       deadLetters: letters,
       now: () => 7,

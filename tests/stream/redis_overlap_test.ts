@@ -7,7 +7,7 @@ import type { RedisServer } from "../services/redis.ts";
 import { events, idsOf, TENANT } from "../storage/conformance/events.ts";
 import { FakeStore } from "./publication_fake.ts";
 import { QUICK } from "./redis.ts";
-import { ageEpoch, redisTest, storeInThePast } from "./redis_hub.ts";
+import { ageEpoch, redisTest, silent, storeInThePast } from "./redis_hub.ts";
 
 const MINUTE = 60_000;
 
@@ -202,14 +202,3 @@ redisTest("a store that is older than its first stream is told of, and given who
   const { ids, resets } = await walk(stream, await earliest(stream));
   assertEquals([ids.toSorted(), resets], [idsOf([...all, ...later]).toSorted(), [{ reason: "epoch", mode: "replay" }]]);
 });
-
-/** The same store, of which this process stores nothing itself. */
-function silent(source: FakeStore): FakeStore {
-  return new Proxy(source, {
-    get: (target, name) => {
-      if (name === "watchStored") return () => () => {};
-      const value = Reflect.get(target, name, target);
-      return typeof value === "function" ? value.bind(target) : value;
-    },
-  });
-}

@@ -11,6 +11,7 @@ import { reasonOf } from "../../src/worker.ts";
 import { recordLogs } from "../logs.ts";
 import { freePort, type RedisServer } from "../services/redis.ts";
 import { events, TENANT } from "../storage/conformance/events.ts";
+import { FakeStore } from "./publication_fake.ts";
 import { QUICK_GROUP, running } from "./redis.ts";
 import { openParts, Reader, redisTest, until, whenCounted } from "./redis_hub.ts";
 
@@ -115,6 +116,7 @@ redisTest(
     };
     const options = {
       url: server.url,
+      source: new FakeStore(),
       hub,
       deadLetters: { add: () => Promise.resolve(0) },
       now: Date.now,

@@ -135,6 +135,7 @@ redisTest(
   "where the notes of the stream are gone it is another epoch: nobody knows what was trimmed",
   async (server) => {
     for (const key of ["events:floor", "events:epoch"]) {
+      await server.flushAll();
       const source = new FakeStore();
       await using stream = await RedisStream.open({ url: server.url, source, ...QUICK });
       const cursor = stream.cursor(TENANT, await stream.head());

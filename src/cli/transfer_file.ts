@@ -1,0 +1,144 @@
+/** Reads the file of an export in parts that a store takes at once, and judges it as a whole. */
+import { createHash } from "node:crypto";
+import { type Event, heldBytes } from "../event.ts";
+import { CLI_BATCH_BYTES_MAX, CLI_BATCH_EVENTS_MAX, TRANSFER_CELLS_PAGE } from "../limits.ts";
+import type { CellGroup, CountedCell } from "../transfer.ts";
+import { Incomplete } from "./failure.ts";
+import { type InputLine, LineReader } from "./lines.ts";
+import { type End, type Header, LineFault, parseLine, type TotalLine, type TransferLine } from "./transfer_lines.ts";
+
+/** Some lines of one kind, in the order of the file; `lines` has their numbers. */
+export type Part =
+  | { readonly kind: "header"; readonly header: Header }
+  | { readonly kind: "purged"; readonly groups: readonly CellGroup[]; readonly lines: readonly number[] }
+  | { readonly kind: "events"; readonly events: readonly Event[]; readonly lines: readonly number[] }
+  | { readonly kind: "total"; readonly total: TotalLine }
+  | { readonly kind: "end"; readonly end: End };
+
+/** What may follow what. */
+const ORDER: readonly TransferLine["kind"][] = ["header", "purged", "event", "total", "end"];
+
+/**
+ * The parts of a file. Throws {@link Incomplete} with the number of the first line that is wrong: no JSON, too long, not
+ * in its place, a faulty member; when the file has no end; when its lines are not those that were written.
+ */
+export async function* readParts(path: string, signal: AbortSignal): AsyncIterable<Part> {
+  const gathering = new Gathering();
+  const hash = createHash("sha256");
+  let place = -1;
+  let last = 0;
+  for await (const line of readLines(path, signal)) {
+    last = line.number;
+    if ("fault" in line) throw faulty(path, line.number, line.fault);
+    const parsed = parse(path, line);
+    const next = ORDER.indexOf(parsed.kind);
+    const isOnce = parsed.kind === "header" || parsed.kind === "end";
+    if (place === -1 && parsed.kind !== "header") throw faulty(path, line.number, "an export begins with its header");
+    if (next < place || (isOnce && next === place)) {
+      throw faulty(path, line.number, `a line of kind ${parsed.kind} cannot stand behind one of kind ${ORDER[place]}`);
+    }
+    place = next;
+    if (parsed.kind === "end" && parsed.sha256 !== hash.digest("hex")) {
+      throw faulty(path, line.number, "sha256 is not that of the lines before it: the file was changed");
+    }
+    if (parsed.kind !== "end") hash.update(`${line.text}\n`);
+    yield* gathering.take(parsed, line.number);
+  }
+  if (signal.aborted) throw new Incomplete("Stopped.");
+  if (ORDER[place] !== "end") {
+    throw new Incomplete(`${path}: the last line of an export is missing behind line ${last}: the file was cut`);
+  }
+}
+
+async function* readLines(path: string, signal: AbortSignal): AsyncIterable<InputLine & { text?: string }> {
+  using file = await open(path);
+  const reader = new LineReader(chunksOf(file), signal);
+  for (;;) {
+    const lines = await reader.take({ lines: CLI_BATCH_EVENTS_MAX, bytes: CLI_BATCH_BYTES_MAX });
+    if (lines.length === 0) return;
+    yield* lines;
+  }
+}
+
+const CHUNK_BYTES = 64 * 1024;
+
+/** A stream of the file would close it by itself. */
+async function* chunksOf(file: Deno.FsFile): AsyncIterable<Uint8Array> {
+  for (;;) {
+    const chunk = new Uint8Array(CHUNK_BYTES);
+    const count = await file.read(chunk);
+    if (count === null) return;
+    yield chunk.subarray(0, count);
+  }
+}
+
+async function open(path: string): Promise<Deno.FsFile> {
+  try {
+    return await Deno.open(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) throw new Incomplete(`Cannot read ${path}: there is no such file`);
+    throw error;
+  }
+}
+
+function parse(path: string, line: { number: number; text: string }): TransferLine {
+  try {
+    return parseLine(line.text);
+  } catch (error) {
+    if (error instanceof LineFault) throw faulty(path, line.number, error.message);
+    throw error;
+  }
+}
+
+function faulty(path: string, number: number, detail: string): Incomplete {
+  return new Incomplete(`${path}, line ${number}: ${detail}`);
+}
+
+/** Gathers lines until there are enough, or one of another kind comes. */
+class Gathering {
+  #events: Event[] = [];
+  #bytes = 0;
+  #groups: { tenant: string; start: number; cells: Map<string, CountedCell> }[] = [];
+  #lines: number[] = [];
+
+  *take(line: TransferLine, number: number): Iterable<Part> {
+    switch (line.kind) {
+      case "header":
+        yield { kind: "header", header: line };
+        return;
+      case "purged": {
+        const last = this.#groups.at(-1);
+        const { tenant, start, eventType, cell } = line;
+        if (last?.tenant === tenant && last.start === start && !last.cells.has(eventType)) {
+          last.cells.set(eventType, cell);
+          return;
+        }
+        if (this.#groups.length === TRANSFER_CELLS_PAGE) yield* this.#flush();
+        this.#groups.push({ tenant, start, cells: new Map([[eventType, cell]]) });
+        this.#lines.push(number);
+        return;
+      }
+      case "event":
+        if (this.#groups.length > 0) yield* this.#flush();
+        this.#events.push(line.event);
+        this.#lines.push(number);
+        this.#bytes += heldBytes(line.event);
+        if (this.#events.length === CLI_BATCH_EVENTS_MAX || this.#bytes > CLI_BATCH_BYTES_MAX) yield* this.#flush();
+        return;
+      case "total":
+        yield* this.#flush();
+        yield { kind: "total", total: line };
+        return;
+      case "end":
+        yield* this.#flush();
+        yield { kind: "end", end: line };
+    }
+  }
+
+  *#flush(): Iterable<Part> {
+    const [events, groups, lines] = [this.#events, this.#groups, this.#lines];
+    [this.#events, this.#groups, this.#lines, this.#bytes] = [[], [], [], 0];
+    if (groups.length > 0) yield { kind: "purged", groups, lines };
+    if (events.length > 0) yield { kind: "events", events, lines };
+  }
+}

@@ -1,0 +1,55 @@
+/** The store that is moved, as the commands open it. */
+import { InvalidArgumentError, Option } from "commander";
+import type { OpenTransfer, PrototypeSource } from "../transfer.ts";
+import { Incomplete } from "./failure.ts";
+
+/** What `EVENTHUB_STORE_URL` is when it is not set. */
+const STORE_DEFAULT = "sqlite:./data/eventhub.db";
+
+/** The option that names the store. */
+export function storeOption(): Option {
+  return new Option("--store <url>", `the store, as EVENTHUB_STORE_URL has it (default: that, else ${STORE_DEFAULT})`);
+}
+
+/** Opens the store for a move, and says what it is called. */
+export async function openStore(
+  given: string | undefined,
+  options: { readonly mustExist: boolean },
+): Promise<OpenTransfer> {
+  return await explained(async () => {
+    const url = given ?? (Deno.env.get("EVENTHUB_STORE_URL") || STORE_DEFAULT);
+    // What opens stores is loaded here: the other commands ask a hub and need none of it.
+    const { openTransfer } = await import("../app_transfer.ts");
+    return await openTransfer(url, options);
+  });
+}
+
+/** Opens the prototype's database. */
+export async function openPrototypeStore(url: string): Promise<PrototypeSource> {
+  if (!/^mongodb(\+srv)?:\/\//.test(url)) throw new InvalidArgumentError("--from-prototype must be mongodb://…");
+  return await explained(async () => {
+    const { openPrototype } = await import("../app_transfer.ts");
+    return await openPrototype(url);
+  });
+}
+
+/** The zone of the prototype's clock. */
+export function naiveZone(given: string | undefined): string {
+  return given ?? (Deno.env.get("EVENTHUB_NAIVE_ZONE") || "UTC");
+}
+
+async function explained<T>(open: () => Promise<T>): Promise<T> {
+  try {
+    return await open();
+  } catch (error) {
+    if (error instanceof Deno.errors.NotCapable) {
+      throw new Incomplete(
+        `export and import open the store themselves, and need more than the network: "deno task transfer" instead of ` +
+          `"deno task cli" (${error.message})`,
+      );
+    }
+    const message = error instanceof Error ? error.message : String(error);
+    const isHeld = /another hub has it open/.test(message);
+    throw new Incomplete(isHeld ? `${message}. Stop it first: what it stored meanwhile would not be moved` : message);
+  }
+}

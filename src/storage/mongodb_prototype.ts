@@ -1,0 +1,73 @@
+/** Reads the documents that the Python prototype stored: an ObjectId, doubles, no tenant. Nothing is written. */
+import { type Db, Decimal128, type Document, Double, type Filter, Long, type MongoClient, ObjectId } from "mongodb";
+import { MONGODB_REPLY_DOCUMENTS } from "../limits.ts";
+import type { PrototypeDocument, PrototypeSource } from "../transfer.ts";
+import { createClient, databaseOf } from "./mongodb_client.ts";
+import { explain, redact } from "./mongodb_errors.ts";
+
+const COLLECTION = "events";
+const FIRST_ID = new ObjectId("0".repeat(24));
+/** Without the zone: the prototype wrote the time of its machine as if it were UTC, and who reads it knows better. */
+const ZONE_CHARACTERS = "Z".length;
+
+/** The prototype's collection in a database, perhaps the one that Event Hub uses now. */
+export class MongodbPrototype implements PrototypeSource {
+  readonly #client: MongoClient;
+  readonly #database: Db;
+
+  private constructor(client: MongoClient, database: Db) {
+    this.#client = client;
+    this.#database = database;
+  }
+
+  /** Connects. Rejects with an error for a person that never holds the password. */
+  static async open(url: string): Promise<MongodbPrototype> {
+    let client: MongoClient | null = null;
+    try {
+      client = createClient(url);
+      await client.connect();
+      const database = databaseOf(client, url);
+      await database.command({ ping: 1 });
+      return new MongodbPrototype(client, database);
+    } catch (cause) {
+      await client?.close();
+      throw new Error(`Cannot read ${redact(url)}: ${explain(cause, url)}`, { cause });
+    }
+  }
+
+  async count(): Promise<{ documents: number; others: number }> {
+    const events = this.#database.collection<Document>(COLLECTION);
+    const documents = await events.countDocuments(behind(FIRST_ID));
+    return { documents, others: await events.countDocuments({ tenant: null }) - documents };
+  }
+
+  async read({ after, limit }: { after: string | null; limit: number }): Promise<readonly PrototypeDocument[]> {
+    const found = await this.#database.collection<Document>(COLLECTION)
+      .find(behind(after === null ? FIRST_ID : new ObjectId(after)))
+      .sort({ _id: 1 }).limit(limit).batchSize(MONGODB_REPLY_DOCUMENTS).toArray();
+    return found.map(({ _id, ...members }) => ({
+      id: (_id as ObjectId).toHexString(),
+      receivedAt: (_id as ObjectId).getTimestamp().getTime(),
+      members: Object.fromEntries(Object.entries(members).map(([name, value]) => [name, plain(value)])),
+    }));
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#client.close();
+  }
+}
+
+/** A comparison with an ObjectId finds ObjectIds alone. */
+function behind(id: ObjectId): Filter<Document> {
+  return { _id: { $gt: id, $lte: new ObjectId("f".repeat(24)) }, tenant: null } as Filter<Document>;
+}
+
+/** A value as JSON would have it. Doubles stay numbers, so that their shortest text is what counts. */
+function plain(value: unknown): unknown {
+  if (value instanceof Date) {
+    return Number.isNaN(value.getTime()) ? String(value) : value.toISOString().slice(0, -ZONE_CHARACTERS);
+  }
+  if (value instanceof Double) return value.value;
+  if (typeof value === "bigint" || value instanceof Long || value instanceof Decimal128) return String(value);
+  return value;
+}
