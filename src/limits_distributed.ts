@@ -46,7 +46,7 @@ export const MONGODB_SETTLE_EVENTS = 10_000;
 /** Slices or minutes read and replaced at once by a pass. */
 export const MONGODB_SETTLE_CELLS = 100;
 /** Events of a slice that one process stores: it is counted anew with each further one. */
-export const MONGODB_SLICE_EVENTS = 4_000;
+export const MONGODB_SLICE_EVENTS = 2_000;
 /** Slices whose number of events is remembered, about 100 bytes each. */
 export const MONGODB_SLICES_REMEMBERED = 10_000;
 /** An event that waits longer to be counted was left behind by whoever should have done it. */
