@@ -9,6 +9,7 @@ import { createEventIds } from "../src/event_id.ts";
 import { MongodbStore } from "../src/storage/mongodb.ts";
 import { Arrivals } from "../src/storage/mongodb_arrivals.ts";
 import { type EventDocument, toDocument } from "../src/storage/mongodb_documents.ts";
+import { Slices } from "../src/storage/mongodb_slices.ts";
 import { percentile } from "../tests/soak/options.ts";
 import { typicalEvent } from "../tests/soak/typical_event.ts";
 
@@ -31,6 +32,7 @@ export interface MongoLoadResult {
 const TENANT = "default";
 const newId = createEventIds();
 const arrivals = new Arrivals();
+const slices = new Slices();
 
 function documentOf(index: number): EventDocument {
   const now = Date.now();
@@ -47,7 +49,7 @@ function documentOf(index: number): EventDocument {
     source: "rest",
     properties: null,
   };
-  return toDocument(event, { pub: now, arrival: arrivals.next(now) });
+  return toDocument(event, { pub: now, arrival: arrivals.next(now), slice: slices.of(event) });
 }
 
 async function play({ url, connections, eventsPerCommand, seconds }: MongoLoad): Promise<MongoLoadResult> {

@@ -119,7 +119,15 @@ function startRollup({ config, hub, metrics, storage, supervisor, opening }: {
   opening: AsyncDisposableStack;
 }): Maintenance | null {
   if (!config.roles.includes("rollup")) return null;
-  const maintenance = new Maintenance({ ...config, ...clocks, store: storage.store });
+  const { store, settle } = storage;
+  const maintenance = new Maintenance({
+    ...config,
+    ...clocks,
+    store: {
+      settle: settle ?? (() => store.settle()),
+      purge: (receivedBefore, options) => store.purge(receivedBefore, options),
+    },
+  });
   supervisor.start({ name: "watchdog", run: (signal) => every(TICK_MS, signal, () => maintenance.watch()) });
   const deadLetters = metrics.deadLetters.counting(storage.deadLetters);
   for (const worker of storage.workers({ hub, deadLetters })) supervisor.start(worker);

@@ -28,15 +28,20 @@ export async function openDistributed(
   const stream = opening.use(await RedisStream.open({ url, prefix, entriesMax, source: store.publications }));
   opening.defer(() => flush(stream));
   const source = sourceOf(store);
+  const sweep = new SweepWorker({ url, prefix, source, entriesMax });
   let workers: Workers | null = null;
   return {
     store,
     stream,
     deadLetters: store.deadLetters,
+    settle: () => {
+      // Every process has a tick; the sweep has a lease, so that they do not all count the same.
+      sweep.wake();
+      return Promise.resolve(0);
+    },
     workers: ({ hub, deadLetters }) => {
       const rollup = rollupWorker({ url, prefix, source });
       const ingest = inboundWorker({ url, prefix, source, hub, deadLetters, now: clocks.now });
-      const sweep = new SweepWorker({ url, prefix, source, entriesMax });
       workers = { groups: [rollup, ingest], sweep };
       return [rollup, sweep, ingest];
     },
@@ -66,12 +71,12 @@ async function measuresOf(
   { groups, sweep }: Workers,
   source: PublicationSource & SettleSource,
 ): Promise<WorkerMeasures> {
-  const since = await ifTold(source.uncountedSince().then((pub) => pub ?? source.now()));
+  const age = source.uncountedSince().then((pub) => pub === null ? 0 : Math.max(0, source.now() - pub));
   return {
     lost: Object.fromEntries(groups.map(({ group, lost }) => [group, lost])),
     overruns: Object.fromEntries(groups.map(({ group, overruns }) => [group, overruns])),
     swept: sweep.swept,
-    uncountedAgeMs: since === null ? null : Math.max(0, source.now() - since),
+    uncountedAgeMs: await ifTold(age),
   };
 }
 

@@ -35,13 +35,15 @@ export interface Storage extends Backing {
   readonly connect: (() => ThreadPorts<SqlitePorts | null>) | null;
   /** What role `rollup` runs beside the pass of the minute. */
   readonly workers: (ports: WorkerPorts) => readonly SupervisedWorker[];
+  /** How the pass of the minute counts; `null` = as the store does it. */
+  readonly settle: (() => Promise<number>) | null;
   /** Health of what is not the store; nothing of it keeps the hub from taking events. */
   readonly besides: () => Promise<Readonly<Record<string, WorkerHealth>>>;
   /** What a scrape is told of the stream; `null` where it is the store's own log. Never rejects. */
   readonly measure: (() => Promise<StreamMeasures>) | null;
 }
 
-const NOTHING = { workers: () => [], besides: () => Promise.resolve({}), measure: null };
+const NOTHING = { workers: () => [], settle: null, besides: () => Promise.resolve({}), measure: null };
 
 /** Opens the storage of the main thread. */
 export async function openStorage(config: Config, opening: AsyncDisposableStack): Promise<Storage> {

@@ -13,12 +13,28 @@ export const MONGODB_INSERT_BYTES = 8 * MEBIBYTE;
 export const MONGODB_COMMANDS_IN_FLIGHT_MAX = 4;
 /** Connections of a process; who finds none free waits. */
 export const MONGODB_CONNECTIONS_MAX = 24;
+/** How long somebody waits for a connection. */
+export const MONGODB_CONNECTION_WAIT_MS = 10 * SECOND_MS;
+/** Questions of clients that are asked at once: the other connections are left to storing, counting and health. */
+export const MONGODB_READS_MAX = 12;
+/** Questions that wait for their turn: each holds its request in memory. */
+export const MONGODB_READS_WAITING_MAX = 1_000;
+/** How long a question waits: longer, and whoever asked is gone. */
+export const MONGODB_READ_WAIT_MS = 10 * SECOND_MS;
+/** How long the server works on a question of a client before it gives it up. */
+export const MONGODB_READ_MS = 10 * SECOND_MS;
+/** Entries of an index that are looked through at first for a page of a list; where little is found, four times more. */
+export const MONGODB_LOOK_DOCUMENTS = 1_000;
+/** The same in all: some tens of milliseconds, then the page is answered as short as it is. */
+export const MONGODB_LOOK_DOCUMENTS_MAX = 20_000;
 /** Without a word for so long a connection is dead, and what was asked over it is not known to have happened. */
 export const MONGODB_SOCKET_TIMEOUT_MS = 30 * SECOND_MS;
 /** How long an operation looks for a server that can be written to; then it is answered "retry". */
 export const MONGODB_SELECTION_TIMEOUT_MS = 5 * SECOND_MS;
 /** How often a connection that is used asks for the server's clock. */
 export const MONGODB_CLOCK_MS = 60 * SECOND_MS;
+/** An answer that took longer says nothing about the clock: it may be off by half of that. */
+export const MONGODB_CLOCK_ANSWER_MS = SECOND_MS;
 /** How long health waits for a sign of life. */
 export const MONGODB_HEALTH_MS = 2 * SECOND_MS;
 /** How long an id that is refused as a duplicate, and not there when it is looked up, is tried again. */
@@ -29,6 +45,10 @@ export const MONGODB_PURGE_STATE_MS = SECOND_MS;
 export const MONGODB_SETTLE_EVENTS = 10_000;
 /** Slices or minutes read and replaced at once by a pass. */
 export const MONGODB_SETTLE_CELLS = 100;
+/** Events of a slice that one process stores: it is counted anew with each further one. */
+export const MONGODB_SLICE_EVENTS = 2_000;
+/** Slices whose number of events is remembered, about 100 bytes each. */
+export const MONGODB_SLICES_REMEMBERED = 10_000;
 /** An event that waits longer to be counted was left behind by whoever should have done it. */
 export const MONGODB_SWEEP_AGE_MS = 10 * SECOND_MS;
 /** Documents of one answer of the server; decoding them must not stop the thread for long. */
@@ -37,6 +57,11 @@ export const MONGODB_REPLY_DOCUMENTS = 1_000;
 export const MONGODB_MOVE_LEASE_MS = 60 * SECOND_MS;
 /** How often a cell that others keep changing is counted anew by a rebuild before it is left to them. */
 export const MONGODB_REBUILD_TRIES = 10;
+
+/** Of an error of the server no more is logged: it may repeat what it was asked. */
+export const LOGGED_ERROR_CHARACTERS_MAX = 500;
+/** How often one kind of trouble with the server is logged, while every request meets it. */
+export const MONGODB_PROBLEM_LOG_MS = 60 * SECOND_MS;
 
 // Redis
 /** How long `/readyz` waits for an answer of Redis: well below the time-outs of those who ask, as it decides nothing. */

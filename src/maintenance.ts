@@ -19,6 +19,8 @@ export interface MaintenanceOptions {
   /** How long events are kept; `null` = for ever. */
   readonly retentionMs: number | null;
   readonly maxFutureMs: number;
+  /** Shortened by tests: `MAINTENANCE_PASS_MS`. */
+  readonly passMs?: number;
 }
 
 /** Runs passes, one at a time, and knows whether they still come. */
@@ -26,6 +28,7 @@ export class Maintenance {
   readonly #options: MaintenanceOptions;
   #finishedAt: number;
   #problem: string | null = null;
+  #isLong = false;
   #running: Promise<void> | null = null;
 
   constructor(options: MaintenanceOptions) {
@@ -35,12 +38,24 @@ export class Maintenance {
 
   /**
    * One pass; a call while one runs waits for that one. Never rejects and never takes longer than
-   * `MAINTENANCE_PASS_MS`, because the next tick of `Deno.cron` is set only when this one has ended.
+   * `MAINTENANCE_PASS_MS`, because the next tick of `Deno.cron` is set only when this one has ended. A pass that has much
+   * to do goes on.
    */
   async pass(): Promise<void> {
-    this.#running ??= this.#work().finally(() => this.#running = null);
+    this.#running ??= this.#run().finally(() => this.#running = null);
+    const { passMs = MAINTENANCE_PASS_MS } = this.#options;
     try {
-      await within(MAINTENANCE_PASS_MS, "The pass of the minute", this.#running);
+      await within(passMs, "The pass of the minute", this.#running);
+    } catch (cause) {
+      // It does not reject: so it is not done.
+      if (!this.#isLong) log.warn("The pass of the minute has much to do and goes on", { cause });
+      this.#isLong = true;
+    }
+  }
+
+  async #run(): Promise<void> {
+    try {
+      await this.#work();
       this.#problem = null;
     } catch (cause) {
       const problem = cause instanceof Error ? cause.message : String(cause);
@@ -48,6 +63,7 @@ export class Maintenance {
       if (problem !== this.#problem) log.error("The pass of the minute failed and is tried again", { cause });
       this.#problem = problem;
     }
+    this.#isLong = false;
     this.#finishedAt = this.#options.elapsed();
   }
 
@@ -56,6 +72,7 @@ export class Maintenance {
    * health does not tell of a trouble for a minute that was over in a second.
    */
   async watch(): Promise<void> {
+    if (this.#running !== null) return;
     const silenceMs = this.#options.elapsed() - this.#finishedAt;
     const failed = this.#problem !== null;
     if (silenceMs < (failed ? MAINTENANCE_RETRY_MS : MAINTENANCE_SILENCE_MS)) return;
@@ -63,9 +80,10 @@ export class Maintenance {
     await this.pass();
   }
 
-  /** Whether the last pass ended well. */
+  /** Whether the last pass ended well. One that takes long is told, and is no fault of a process that takes events. */
   health(): WorkerHealth {
-    return this.#problem === null ? { ok: true, detail: "running" } : { ok: false, detail: this.#problem };
+    if (this.#problem !== null) return { ok: false, detail: this.#problem };
+    return { ok: true, detail: this.#isLong ? "running; a pass has much to do" : "running" };
   }
 
   async #work(): Promise<void> {

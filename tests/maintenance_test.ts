@@ -110,3 +110,32 @@ Deno.test("maintenance: a pass that failed is tried again soon, and health is we
   await maintenance.watch();
   assertEquals(maintenance.health().ok, true);
 });
+
+Deno.test("maintenance: a pass that has much to do goes on, is told, and is no fault", async () => {
+  const done = Promise.withResolvers<number>();
+  let begun = 0;
+  let elapsed = 0;
+  const maintenance = new Maintenance({
+    store: {
+      settle: () => {
+        begun++;
+        return done.promise;
+      },
+      purge: () => Promise.resolve(0),
+    },
+    now: () => 0,
+    elapsed: () => elapsed,
+    retentionMs: null,
+    maxFutureMs: 0,
+    passMs: 1,
+  });
+  await maintenance.pass();
+  assertEquals(maintenance.health(), { ok: true, detail: "running; a pass has much to do" });
+  elapsed = 10 * MAINTENANCE_SILENCE_MS;
+  await maintenance.watch();
+  await maintenance.pass();
+  assertEquals(begun, 1, "a second one began beside it");
+  done.resolve(5);
+  await maintenance.pass();
+  assertEquals(maintenance.health(), { ok: true, detail: "running" });
+});

@@ -30,7 +30,7 @@ import { Publications } from "./mongodb_publication.ts";
 import { purge, PurgeState } from "./mongodb_purge.ts";
 import { rebuildHour } from "./mongodb_rebuild.ts";
 import { Recount } from "./mongodb_recount.ts";
-import { type Clearing, Settler } from "./mongodb_settle.ts";
+import { type Clearing, Settler, type Sweep } from "./mongodb_settle.ts";
 import { MongodbTransfer } from "./mongodb_transfer.ts";
 
 /** How to open a store. */
@@ -44,6 +44,8 @@ export interface MongodbOptions {
   readonly isPublished?: boolean;
   /** The clock of this process, milliseconds. */
   readonly clock?: () => number;
+  /** Shortened by tests: `MONGODB_SOCKET_TIMEOUT_MS`. */
+  readonly socketTimeoutMs?: number;
 }
 
 /** A store in a MongoDB database. */
@@ -85,8 +87,10 @@ export class MongodbStore implements EventStore {
    * Connects, and creates the indexes that are missing. Rejects with an error for a person, that never holds the
    * password, when no server can be reached, it refuses the user, or is too old.
    */
-  static async open({ url, isPublished = true, clock = Date.now }: MongodbOptions): Promise<MongodbStore> {
-    return new MongodbStore(await MongoConnection.open(url, { clock }), { isPublished });
+  static async open(
+    { url, isPublished = true, clock = Date.now, ...options }: MongodbOptions,
+  ): Promise<MongodbStore> {
+    return new MongodbStore(await MongoConnection.open(url, { ...options, clock }), { isPublished });
   }
 
   append(events: readonly Event[]): Promise<readonly AppendStatus[]> {
@@ -94,19 +98,19 @@ export class MongodbStore implements EventStore {
   }
 
   get(tenant: string, id: string): Promise<Event | null> {
-    return this.#connection.run(({ events }) => getEvent(events, tenant, id));
+    return this.#connection.read(({ events }) => getEvent(events, tenant, id));
   }
 
   list(filter: EventFilter, page: PageRequest): Promise<EventPage> {
-    return this.#connection.run(({ events }) => listEvents(events, filter, page));
+    return this.#connection.read(({ events }) => listEvents(events, filter, page));
   }
 
   aggregate(query: AggregateQuery): Promise<readonly AggregateRow[]> {
-    return this.#connection.run((collections) => aggregate(collections, query));
+    return this.#connection.read((collections) => aggregate(collections, query));
   }
 
   count(range: EventRange): Promise<Total> {
-    return this.#connection.run((collections) => count(collections, range));
+    return this.#connection.read((collections) => count(collections, range));
   }
 
   /**
@@ -114,14 +118,18 @@ export class MongodbStore implements EventStore {
    * their mark: the worker that gets them from the stream clears it, because it knows that they were published.
    */
   settle(): Promise<number> {
-    return this.#connection.causally((collections) => this.#settleIn(collections));
+    return this.#connection.causally(async (collections) => (await this.#settleIn(collections)).settled);
   }
 
-  async #settleIn(collections: Collections): Promise<number> {
-    const sweep = async (ageMs: number, clearing: Clearing) =>
-      (await this.#settler.sweepIn(collections, { ageMs, clearing })).settled;
+  async #settleIn(collections: Collections): Promise<Pick<Sweep, "settled" | "damagedFrom">> {
+    const sweep = (ageMs: number, clearing: Clearing) =>
+      this.#settler.sweepIn(collections, { ageMs, clearing, namedMax: 0 });
     if (!this.#isPublished) return await sweep(0, "counted");
-    return await sweep(MONGODB_SWEEP_AGE_MS, "unpublished") + await sweep(0, "left");
+    const [old, young] = [await sweep(MONGODB_SWEEP_AGE_MS, "unpublished"), await sweep(0, "left")];
+    return {
+      settled: old.settled + young.settled,
+      damagedFrom: Math.min(old.damagedFrom, young.damagedFrom),
+    };
   }
 
   verify(range: EventRange): Promise<RecountReport> {

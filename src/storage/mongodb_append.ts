@@ -11,9 +11,10 @@ import type { AppendStatus } from "../storage.ts";
 import { Arrivals } from "./mongodb_arrivals.ts";
 import { chunksOf, eachOf } from "./mongodb_batches.ts";
 import type { Collections, MongoConnection } from "./mongodb_connection.ts";
-import { DUPLICATE_KEY, writeErrorsOf } from "./mongodb_errors.ts";
+import { isDuplicateKey, loggable, writeErrorsOf } from "./mongodb_errors.ts";
 import { anonymous, type EventDocument, eventKey, fromDocument, toDocument } from "./mongodb_documents.ts";
 import type { PurgeState } from "./mongodb_purge.ts";
+import { Slices } from "./mongodb_slices.ts";
 import { EventTypes } from "./mongodb_types.ts";
 
 const log = getLogger(["eventhub", "mongodb"]);
@@ -51,6 +52,7 @@ export class Appender {
   readonly #purges: PurgeState;
   readonly #types = new EventTypes();
   readonly #arrivals = new Arrivals();
+  readonly #slices = new Slices();
   readonly #listeners = new Set<(group: readonly StoredEvent[]) => void>();
 
   constructor(connection: MongoConnection, purges: PurgeState) {
@@ -67,18 +69,10 @@ export class Appender {
       known: null,
     }));
     try {
-      await this.#connection.run(async (collections) => {
-        // Of equal ids in one call the first is the first copy; the next one is looked at when that is decided.
-        for (let open = items; open.length > 0;) {
-          const firsts = new Map<string, Item>();
-          for (const item of open) if (!firsts.has(item.key)) firsts.set(item.key, item);
-          await this.#appendDistinct(collections, [...firsts.values()]);
-          open = open.filter((item) => item !== firsts.get(item.key) && !isDecidedBy(firsts.get(item.key)!, item));
-        }
-      });
+      await this.#connection.run((collections) => this.#decide(collections, items));
     } catch (error) {
       // The database is closed or does not answer: what is not decided is not known to be stored.
-      log.warn("Events are not known to be stored: {error}", { error });
+      log.warn("Events are not known to be stored: {error}", { error: loggable(error) });
     }
     return items.map(({ status }) => status ?? "unavailable");
   }
@@ -90,33 +84,52 @@ export class Appender {
     return () => void this.#listeners.delete(own);
   }
 
-  async #appendDistinct(collections: Collections, items: readonly Item[]): Promise<void> {
+  /** Of equal ids the first that may be stored is the first copy; the others are compared with it. */
+  async #decide(collections: Collections, items: readonly Item[]): Promise<void> {
     await this.#purges.refresh(collections);
     const conditional = items.filter(({ event }) =>
       this.#purges.covers(event.timestamp) || !this.#types.has(event.tenant, event.eventType)
     );
-    if (conditional.length > 0) await this.#admit(collections, conditional);
+    if (conditional.length > 0) await this.#admit(collections, { items, conditional });
     const admitted = items.filter(({ status }) => status === null);
-    await eachOf(insertsOf(admitted), (group) => this.#store(collections.events, group));
+    const firsts = firstOfEach(admitted);
+    await eachOf(insertsOf([...firsts.values()]), (group) => this.#store(collections.events, group));
+    for (const item of admitted) {
+      const { known } = firsts.get(item.key)!;
+      item.status ??= known === null ? "unavailable" : compare(known, item.event);
+    }
   }
 
   /**
    * Decides on events that can only be stored under a condition: they are older than what was purged, or their type is
-   * new. What is known already is a duplicate or a conflict all the same.
+   * new. What is known already is a duplicate or a conflict all the same. However many of them are refused, and however
+   * often an id is among them, each question is asked once.
    */
-  async #admit({ events, tenants }: Collections, items: readonly Item[]): Promise<void> {
-    for (const group of chunksOf(items, MONGODB_COMMAND_DOCUMENTS)) await compareWithStored(events, group);
+  async #admit(
+    { events, tenants }: Collections,
+    { items, conditional }: { items: readonly Item[]; conditional: readonly Item[] },
+  ): Promise<void> {
+    const sameKeys = Map.groupBy(conditional, ({ key }) => key);
+    for (const keys of chunksOf([...sameKeys.keys()], MONGODB_COMMAND_DOCUMENTS)) {
+      await compareWithStored(events, keys.flatMap((key) => sameKeys.get(key)!));
+    }
+    for (const item of conditional) if (this.#purges.covers(item.event.timestamp)) item.status ??= "purged";
     const open = items.filter(({ status }) => status === null);
-    for (const item of open) if (this.#purges.covers(item.event.timestamp)) item.status = "purged";
-    const typed = open.filter(({ status, event }) =>
-      status === null && !this.#types.has(event.tenant, event.eventType)
-    );
+    const typed = [...firstOfEach(open).values()].filter((item) => !this.#isTyped(item));
     for (const [tenant, ofTenant] of Map.groupBy(typed, ({ event }) => event.tenant)) {
       await this.#types.admit(tenants, { tenant, eventTypes: ofTenant.map(({ event }) => event.eventType) });
     }
-    for (const item of typed) {
-      if (!this.#types.has(item.event.tenant, item.event.eventType)) item.status = "too_many_event_types";
+    // A type is refused only when there is room for none: so no later copy brings one that could still be admitted.
+    const taken = new Set<string>();
+    for (const item of open) {
+      if (taken.has(item.key)) continue;
+      if (this.#isTyped(item)) taken.add(item.key);
+      else item.status = "too_many_event_types";
     }
+  }
+
+  #isTyped({ event }: Item): boolean {
+    return this.#types.has(event.tenant, event.eventType);
   }
 
   /** Inserts one command's worth of events until each is decided. */
@@ -124,7 +137,9 @@ export class Appender {
     const deadline = performance.now() + MONGODB_DUPLICATE_RETRY_MS;
     for (let [open, delayMs] = [group, 1]; open.length > 0;) {
       const pub = this.#connection.now();
-      const documents = open.map(({ event }) => toDocument(event, { pub, arrival: this.#arrivals.next(pub) }));
+      const documents = open.map(({ event }) =>
+        toDocument(event, { pub, arrival: this.#arrivals.next(pub), slice: this.#slices.of(event) })
+      );
       const insertions = await insert(events, documents);
       const stored: StoredEvent[] = [];
       open.forEach((item, i) => {
@@ -140,18 +155,25 @@ export class Appender {
       // Refused as duplicates and not to be seen: not yet on a majority, or just purged. They are tried again.
       open = there.filter(({ status }) => status === null);
       if (open.length === 0) return;
-      if (performance.now() + delayMs > deadline) break;
+      if (performance.now() + delayMs > deadline) {
+        log.warn("{count} events are refused as duplicates for {ms} ms and cannot be found, {key} for one", {
+          count: open.length,
+          ms: MONGODB_DUPLICATE_RETRY_MS,
+          key: open[0]!.key,
+        });
+        return;
+      }
       await new Promise((resolve) => setTimeout(resolve, delayMs));
       delayMs = Math.min(2 * delayMs, RETRY_DELAY_MAX);
     }
   }
 }
 
-/** Decides on a later copy of an id by its first copy, when that is enough to know. */
-function isDecidedBy(first: Item, item: Item): boolean {
-  if (first.known !== null) item.status = compare(first.known, item.event);
-  else if (first.status === "unavailable") item.status = "unavailable";
-  return item.status !== null;
+/** The first item of each id. */
+function firstOfEach(items: readonly Item[]): Map<string, Item> {
+  const firsts = new Map<string, Item>();
+  for (const item of items) if (!firsts.has(item.key)) firsts.set(item.key, item);
+  return firsts;
 }
 
 function compare({ event: stored, erased }: Known, resent: Event): AppendStatus {
@@ -189,8 +211,9 @@ async function insert(
   } catch (error) {
     const failed = writeErrorsOf(error);
     const insertions: Insertion[] = documents.map(() => failed === null ? "unknown" : "stored");
-    for (const { index, code } of failed ?? []) insertions[index] = code === DUPLICATE_KEY ? "exists" : "unknown";
-    if (insertions.includes("unknown")) log.warn("Events are not known to be stored: {error}", { error });
+    for (const failure of failed ?? []) insertions[failure.index] = isDuplicateKey(failure) ? "exists" : "unknown";
+    const count = insertions.filter((insertion) => insertion === "unknown").length;
+    if (count > 0) log.warn("{count} events are not known to be stored: {error}", { count, error: loggable(error) });
     return insertions;
   }
 }
@@ -198,7 +221,8 @@ async function insert(
 /** Sets the statuses of those whose id is stored. */
 async function compareWithStored(events: Collection<EventDocument>, items: readonly Item[]): Promise<void> {
   const found = new Map<string, Known>();
-  for await (const document of events.find({ _id: { $in: items.map(({ key }) => key) } })) {
+  const keys = new Set(items.map(({ key }) => key));
+  for await (const document of events.find({ _id: { $in: [...keys] } })) {
     const stored = fromDocument(document);
     found.set(String(document._id), { event: stored?.event ?? null, erased: stored?.erased ?? false });
   }

@@ -2,13 +2,16 @@
  * Cells as documents: all event types of a slice, a minute or an hour of a tenant in one. They are never changed by
  * increments, only replaced by a recount, so that every step may be repeated by anyone at any time.
  */
+import { getLogger } from "@logtape/logtape";
 import { Binary, type ClientSession, type Collection, Decimal128, ObjectId } from "mongodb";
 import type { Amount } from "../amount.ts";
 import { Histogram } from "../histogram.ts";
 import { foldAmount, mergeCell } from "../rollup.ts";
 import { type CountedCell, emptyCountedCell } from "../transfer.ts";
-import { DUPLICATE_KEY, writeErrorsOf } from "./mongodb_errors.ts";
+import { isDuplicateKey, writeErrorsOf } from "./mongodb_errors.ts";
 import { bytesOf, fromDecimal, toAmount, toDecimal } from "./mongodb_documents.ts";
+
+const log = getLogger(["eventhub", "mongodb"]);
 
 /** A cell of one event type. */
 export interface CellDocument {
@@ -35,11 +38,11 @@ export interface CellsDocument {
   readonly cells: readonly CellDocument[];
 }
 
-/** The events of one tenant and minute that were received within one second. */
+/** Some events of one tenant and minute that were received within one stretch of time; see `mongodb_slices.ts`. */
 export interface SliceDocument extends CellsDocument {
   /** `_id` of its minute. */
   readonly minute: string;
-  /** The second of receipt. */
+  /** The last second of its stretch of receipt: it goes when all that was received until then is purged. */
   readonly received: Date;
 }
 
@@ -112,19 +115,59 @@ export function cellsContent(cells: Cells): Pick<CellsDocument, "count" | "versi
   };
 }
 
-/** The cells of a document. Without the histograms (left out of the answer) they are empty ones. */
-export function readCells(document: Pick<CellsDocument, "_id" | "cells">): Cells {
-  const cells = new Cells();
-  for (const cell of document.cells) {
-    const [sum, min, max] = [fromDecimal(cell.sum), toAmount(cell.min), toAmount(cell.max)];
-    const bytes = bytesOf(cell.histogram);
-    if (sum === null || min === null || max === null || !Number.isSafeInteger(cell.count)) {
-      throw new Error(`Cannot read the cells of ${document._id}: ${cell.type} is damaged; a rebuild mends it`);
-    }
-    const histogram = bytes === null ? new Histogram() : Histogram.decode(bytes);
-    cells.byType.set(cell.type, { count: cell.count, sum, min, max, histogram });
+/** Says which cells cannot be read. */
+export class DamagedCells extends Error {
+  override readonly name = "DamagedCells";
+  /** `_id` of the document. */
+  readonly key: string;
+
+  constructor(key: string, eventType: string) {
+    super(`Cannot read the cells of ${key}: ${eventType} is damaged; a rebuild mends it`);
+    this.key = key;
   }
+}
+
+/**
+ * The cells of a document. Without the histograms (left out of the answer) they are empty ones. Throws
+ * {@link DamagedCells}.
+ */
+export function readCells(document: Pick<CellsDocument, "_id" | "cells">): Cells {
+  const { cells, damaged } = readSoundCells(document);
+  if (damaged.length > 0) throw new DamagedCells(document._id, damaged.join(", "));
   return cells;
+}
+
+/** What can be read of a document, and the names of the types that cannot. */
+export function readSoundCells({ cells: found }: Pick<CellsDocument, "cells">): { cells: Cells; damaged: string[] } {
+  const cells = new Cells();
+  if (!Array.isArray(found)) return { cells, damaged: ["everything"] };
+  const damaged: string[] = [];
+  for (const cell of found) {
+    const sound = toCell(cell);
+    if (sound === null) damaged.push(String(cell?.type));
+    else cells.byType.set(cell.type, sound);
+  }
+  return { cells, damaged };
+}
+
+function toCell(cell: Partial<CellDocument> | null): CountedCell | null {
+  if (typeof cell?.type !== "string") return null;
+  const [sum, min, max] = [fromDecimal(cell.sum), toAmount(cell.min), toAmount(cell.max)];
+  if (sum === null || min === null || max === null || !Number.isSafeInteger(cell.count)) return null;
+  const histogram = toHistogram(cell.histogram);
+  return histogram === null ? null : { count: cell.count!, sum, min, max, histogram };
+}
+
+/** `null` for what is none. */
+function toHistogram(value: unknown): Histogram | null {
+  const bytes = bytesOf(value);
+  if (bytes === null) return value === undefined ? new Histogram() : null;
+  try {
+    return Histogram.decode(bytes);
+  } catch (cause) {
+    log.debug("A histogram cannot be read", { cause });
+    return null;
+  }
 }
 
 /** A new state of a document: its key, what never changes, and the recount. */
@@ -174,7 +217,7 @@ async function write<Document extends CellsDocument>(
     return [];
   } catch (error) {
     const failed = writeErrorsOf(error);
-    if (failed === null || failed.some(({ code }) => code !== DUPLICATE_KEY)) throw error;
+    if (failed === null || !failed.every(isDuplicateKey)) throw error;
     return failed.map(({ index }) => index);
   }
 }

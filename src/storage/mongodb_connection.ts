@@ -5,31 +5,36 @@ import {
   type Collection,
   type Db,
   type Document,
-  MongoClient,
+  type MongoClient,
   MongoError,
   type ObjectId,
-  ReadConcern,
-  ReadPreference,
-  WriteConcern,
 } from "mongodb";
 import { HubError } from "../errors.ts";
 import {
+  MONGODB_CLOCK_ANSWER_MS,
   MONGODB_CLOCK_MS,
-  MONGODB_CONNECTIONS_MAX,
-  MONGODB_SELECTION_TIMEOUT_MS,
+  MONGODB_PROBLEM_LOG_MS,
   MONGODB_SOCKET_TIMEOUT_MS,
 } from "../limits.ts";
 import type { CellsDocument, SliceDocument } from "./mongodb_cells.ts";
+import {
+  connectPatiently,
+  createClient,
+  databaseOf,
+  greet,
+  hostsOf,
+  refuseDirect,
+  serverVersion,
+} from "./mongodb_client.ts";
 import type { EventDocument } from "./mongodb_documents.ts";
-import { explain, redact } from "./mongodb_errors.ts";
+import { DatabaseProblem, explain, loggable, redact } from "./mongodb_errors.ts";
+import { Gate } from "./mongodb_gate.ts";
 import { createIndexes } from "./mongodb_indexes.ts";
 
 const log = getLogger(["eventhub", "mongodb"]);
 
-const DATABASE_DEFAULT = "event_hub";
-/** A URL with a database in it; the driver's own default is another. */
-const NAMED_DATABASE = /^[a-z0-9+.-]+:\/\/[^/]+\/[^?]/i;
-const VERSION_MIN = [4, 4] as const;
+/** MongoDB's code of an answer that took longer than was allowed. */
+const MAX_TIME_EXPIRED = 50;
 /** How often the clock is asked at open; the quickest answer is the truest. */
 const CLOCK_QUESTIONS = 3;
 
@@ -107,11 +112,15 @@ export class MongoConnection implements AsyncDisposable {
   readonly #client: MongoClient;
   readonly #database: Db;
   readonly #clock: () => number;
-  #offsetMs = 0;
+  readonly #reads = new Gate();
+  /** `null` = not known yet. */
+  #offsetMs: number | null = null;
   /** When the server's clock was last asked for, by this process's. */
   #measuredAt = -Infinity;
   #isClockless = false;
   #hasSessions = false;
+  /** When each kind of trouble was logged. */
+  readonly #toldAt = new Map<number | string, number>();
   #running = 0;
   #idle = Promise.withResolvers<void>();
   #closing: Promise<void> | null = null;
@@ -137,22 +146,28 @@ export class MongoConnection implements AsyncDisposable {
   }
 
   /** Connects, looks at the server, and creates the indexes that are missing. Rejects with an error for a person. */
-  static async open(url: string, { clock }: { clock: () => number }): Promise<MongoConnection> {
+  static async open(
+    url: string,
+    { clock, socketTimeoutMs = MONGODB_SOCKET_TIMEOUT_MS }: { clock: () => number; socketTimeoutMs?: number },
+  ): Promise<MongoConnection> {
     let client: MongoClient | null = null;
     try {
-      client = createClient(url);
+      client = createClient(url, { socketTimeoutMS: socketTimeoutMs });
       await client.connect();
       const database = databaseOf(client, url);
       const version = await serverVersion(database);
       const description = `MongoDB ${version}, database ${database.databaseName} at ${hostsOf(client)}`;
       const connection = new MongoConnection(client, { database, description, clock });
+      await refuseDirect(client, database);
       await connection.measureClock(CLOCK_QUESTIONS);
-      await createIndexes(connection.collections);
+      await createIndexes(database, () => connectPatiently(url));
       await connection.#lookForOthers();
       return connection;
     } catch (cause) {
       await client?.close();
-      throw new Error(`Cannot open ${redact(url)} (EVENTHUB_STORE_URL): ${explain(cause, url)}`, { cause });
+      throw new Error(`Cannot open ${redact(url)} (EVENTHUB_STORE_URL): ${explain(cause, url)}`, {
+        cause: loggable(cause),
+      });
     }
   }
 
@@ -163,24 +178,30 @@ export class MongoConnection implements AsyncDisposable {
 
   /** The server's clock, milliseconds. */
   now(): number {
-    return Math.round(this.#clock() + this.#offsetMs);
+    return Math.round(this.#clock() + (this.#offsetMs ?? 0));
   }
 
-  /** Learns how far the server's clock is from this process's; half the way of the quickest answer is the error. */
+  /**
+   * Learns how far the server's clock is from this process's; half the way of the quickest answer is the error. One that
+   * took longer than `MONGODB_CLOCK_ANSWER_MS` changes nothing that is known already.
+   */
   measureClock(questions = 1): Promise<void> {
     this.#measuredAt = this.#clock();
     return this.run(async () => {
-      let quickestMs = Infinity;
+      let quickestMs = this.#offsetMs === null ? Infinity : MONGODB_CLOCK_ANSWER_MS;
+      let isTold = false;
       for (let i = 0; i < questions; i++) {
         const sent = this.#clock();
         const { time, hasSessions } = await greet(this.#database);
         const tookMs = this.#clock() - sent;
         this.#hasSessions = hasSessions;
-        if (time === null || tookMs >= quickestMs) continue;
+        isTold ||= time !== null;
+        // Below zero: this process's own clock was set meanwhile.
+        if (time === null || tookMs < 0 || tookMs >= quickestMs) continue;
         quickestMs = tookMs;
         this.#offsetMs = time - (sent + tookMs / 2);
       }
-      if (quickestMs < Infinity || this.#isClockless) return;
+      if (isTold || this.#isClockless) return;
       this.#isClockless = true;
       log.warn("The server does not tell its time: the clocks of all hubs must agree to a second");
     });
@@ -195,11 +216,16 @@ export class MongoConnection implements AsyncDisposable {
       return await work(this.collections);
     } catch (cause) {
       if (!(cause instanceof MongoError)) throw cause;
-      throw new HubError("unavailable", "The database does not answer", { cause });
+      throw this.#unavailable(new DatabaseProblem(cause));
     } finally {
       this.#running--;
       if (this.#running === 0) this.#idle.resolve();
     }
+  }
+
+  /** As {@link run}, for a question of a client: of these a few run at once, and too many are `overloaded`. */
+  read<T>(work: (collections: Collections) => Promise<T>): Promise<T> {
+    return this.#reads.pass(() => this.run(work));
   }
 
   /**
@@ -213,6 +239,18 @@ export class MongoConnection implements AsyncDisposable {
         ? this.#client.withSession({ causalConsistency: true }, (session) => work({ ...collections, session }))
         : work(collections)
     );
+  }
+
+  /** Clients are told little; what it is, the log tells once in a while. */
+  #unavailable(problem: DatabaseProblem): HubError {
+    const now = performance.now();
+    if (now - (this.#toldAt.get(problem.code) ?? -Infinity) >= MONGODB_PROBLEM_LOG_MS) {
+      this.#toldAt.set(problem.code, now);
+      log.warn("The database does not do what it is asked: {problem}", { problem: problem.message });
+    }
+    return problem.code === MAX_TIME_EXPIRED
+      ? new HubError("overloaded", "The database takes too long to answer this question", { cause: problem })
+      : new HubError("unavailable", "The database does not answer", { cause: problem });
   }
 
   /** Asks for the clock anew from time to time: either of the two may be set, or drift. */
@@ -244,72 +282,3 @@ export class MongoConnection implements AsyncDisposable {
     );
   }
 }
-
-/**
- * What counts as stored must be on the disks of a majority, and be read from there. A URL that says otherwise is
- * overruled only where this is said of the database.
- */
-const CONCERNS = {
-  writeConcern: new WriteConcern("majority", undefined, true),
-  readConcern: new ReadConcern("majority"),
-  readPreference: ReadPreference.primary,
-};
-
-/** A client, not connected yet, whose reads and writes are those that count. */
-export function createClient(url: string): MongoClient {
-  return new MongoClient(url, {
-    ...CONCERNS,
-    appName: "event-hub",
-    // The driver would repeat a write whose outcome is unknown and answer for the repetition.
-    retryWrites: false,
-    socketTimeoutMS: MONGODB_SOCKET_TIMEOUT_MS,
-    useBigInt64: true,
-    ignoreUndefined: false,
-    ...unlessNamed(url, {
-      serverSelectionTimeoutMS: MONGODB_SELECTION_TIMEOUT_MS,
-      connectTimeoutMS: MONGODB_SELECTION_TIMEOUT_MS,
-      maxPoolSize: MONGODB_CONNECTIONS_MAX,
-    }),
-  });
-}
-
-/** The database that a URL names, or the default one. */
-export function databaseOf(client: MongoClient, url: string): Db {
-  return client.db(NAMED_DATABASE.test(url) ? undefined : DATABASE_DEFAULT, CONCERNS);
-}
-
-/** Settings that a URL may have otherwise. */
-function unlessNamed(url: string, settings: Record<string, number>): Record<string, number> {
-  const isNamed = (name: string) => new RegExp(`[?&]${name}=`, "i").test(url);
-  return Object.fromEntries(Object.entries(settings).filter(([name]) => !isNamed(name)));
-}
-
-function hostsOf(client: MongoClient): string {
-  return client.options.srvHost ?? client.options.hosts.join(",");
-}
-
-async function serverVersion(database: Db): Promise<string> {
-  const { version, versionArray } = await database.command({ buildInfo: 1 });
-  const [major = 0, minor = 0] = Array.isArray(versionArray) ? versionArray.map(Number) : [];
-  if (major < VERSION_MIN[0] || (major === VERSION_MIN[0] && minor < VERSION_MIN[1])) {
-    throw new Error(`the server is MongoDB ${version}; it must be ${VERSION_MIN.join(".")} or newer`);
-  }
-  return String(version);
-}
-
-/** The server's time, if it tells, and whether it has sessions. `hello` is newer than some that speak the protocol. */
-async function greet(database: Db): Promise<{ time: number | null; hasSessions: boolean }> {
-  const none = { time: null, hasSessions: false };
-  for (const command of ["hello", "isMaster"]) {
-    try {
-      const { localTime, logicalSessionTimeoutMinutes } = await database.command({ [command]: 1 });
-      const hasSessions = typeof logicalSessionTimeoutMinutes === "number";
-      return { time: localTime instanceof Date ? localTime.getTime() : null, hasSessions };
-    } catch (error) {
-      if (!(error instanceof MongoError) || error.code !== COMMAND_NOT_FOUND) throw error;
-    }
-  }
-  return none;
-}
-
-const COMMAND_NOT_FOUND = 59;

@@ -6,7 +6,7 @@ import { DEAD_LETTERS_MAX } from "../limits.ts";
 import { Arrivals } from "./mongodb_arrivals.ts";
 import type { Collections, DeadLetterDocument, MongoConnection } from "./mongodb_connection.ts";
 import { eventKey } from "./mongodb_documents.ts";
-import { DUPLICATE_KEY, writeErrorsOf } from "./mongodb_errors.ts";
+import { isDuplicateKey, writeErrorsOf } from "./mongodb_errors.ts";
 
 const PLACE = /^[0-9a-f]{24}$/;
 
@@ -33,7 +33,7 @@ export class MongodbDeadLetters implements DeadLetters {
       } catch (error) {
         // Those that are there already stay as they are.
         const failed = writeErrorsOf(error);
-        if (failed === null || failed.some(({ code }) => code !== DUPLICATE_KEY)) throw error;
+        if (failed === null || !failed.every(isDuplicateKey)) throw error;
       }
       let dropped = 0;
       for (const tenant of new Set(letters.map((letter) => letter.tenant))) {

@@ -21,7 +21,7 @@ export interface EventDocument {
   readonly source: string;
   /** An object; its JSON text where an object of BSON would not mean the same. */
   readonly properties?: object | string;
-  /** Which slice counts it: {@link sliceKey}. */
+  /** Which slice counts it; see `mongodb_slices.ts`. */
   readonly slice: string;
   /** When it was handed out, by the server's clock. */
   readonly pub: Date;
@@ -36,7 +36,8 @@ export interface EventDocument {
 }
 
 const NO_INSERTION = new ObjectId("0".repeat(24));
-const AMOUNT_MAX = AMOUNT_ABSOLUTE_MAX * 10 ** AMOUNT_FRACTION_DIGITS_MAX;
+/** The largest absolute value of an amount, in units. */
+export const AMOUNT_MAX = AMOUNT_ABSOLUTE_MAX * 10 ** AMOUNT_FRACTION_DIGITS_MAX;
 /** Members that BSON would take for a type of its own, and escapes, behind which such a member could hide. */
 const NOT_PLAIN = /_bsontype|\\u/;
 
@@ -45,8 +46,11 @@ export function eventKey(tenant: string, id: string): string {
   return `${tenant}:${id}`;
 }
 
-/** A document of an event. `pub` in milliseconds; `arrival` names this insertion. */
-export function toDocument(event: Event, { pub, arrival }: { pub: number; arrival: ObjectId }): EventDocument {
+/** A document of an event. `pub` in milliseconds; `arrival` names this insertion; `slice` is what counts it. */
+export function toDocument(
+  event: Event,
+  { pub, arrival, slice }: { pub: number; arrival: ObjectId; slice: string },
+): EventDocument {
   const document = {
     _id: eventKey(event.tenant, event.id),
     tenant: event.tenant,
@@ -57,7 +61,7 @@ export function toDocument(event: Event, { pub, arrival }: { pub: number; arriva
     timestamp_given: event.timestampGiven,
     received_at: new Date(event.receivedAt),
     source: event.source,
-    slice: sliceKey(event),
+    slice,
     pub: new Date(pub),
     arrival,
     pend: arrival,
@@ -103,14 +107,6 @@ export function insertionOf(pend: string): ObjectId {
 /** An event without its user and what the user said. */
 export function anonymous(event: Event): Event {
   return { ...event, userId: "", properties: null };
-}
-
-/**
- * `<key of its minute>:<second of receipt>`: the events of one minute that were received within one second. They are
- * few, and soon all there are.
- */
-export function sliceKey({ tenant, timestamp, receivedAt }: Event): string {
-  return `${minuteKey(tenant, timestamp)}:${Math.floor(receivedAt / 1_000)}`;
 }
 
 /** `<tenant>:minute:2026-01-15T12:34`, the `_id` of the cells of a minute. */
@@ -209,8 +205,23 @@ function toProperties(text: string): object | string {
 /** `undefined` for what is neither properties nor none. */
 function fromProperties(value: unknown): string | null | undefined {
   if (value === undefined) return null;
-  if (typeof value === "string") return value;
-  return typeof value === "object" && value !== null ? JSON.stringify(value) : undefined;
+  try {
+    if (typeof value !== "string") return isPlainObject(value) ? JSON.stringify(value, withoutBigInts) : undefined;
+    return isPlainObject(JSON.parse(value)) ? value : undefined;
+  } catch (error) {
+    // No JSON, or what none can be made of.
+    if (error instanceof SyntaxError || error instanceof TypeError) return undefined;
+    throw error;
+  }
+}
+
+function isPlainObject(value: unknown): boolean {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** Other programs write long integers, of which JSON knows nothing. */
+function withoutBigInts(_: string, value: unknown): unknown {
+  return typeof value === "bigint" ? Number(value) : value;
 }
 
 function timeOf(value: unknown): number | null {

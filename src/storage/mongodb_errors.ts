@@ -2,13 +2,16 @@
 import {
   MongoAPIError,
   MongoBulkWriteError,
+  MongoError,
   MongoServerError,
   MongoServerSelectionError,
   type WriteError,
 } from "mongodb";
+import { LOGGED_ERROR_CHARACTERS_MAX } from "../limits.ts";
 
-/** MongoDB's code of an error of a duplicate key. */
-export const DUPLICATE_KEY = 11_000;
+/** MongoDB's code of an error of a duplicate key, and the index of `_id`. */
+const DUPLICATE_KEY = 11_000;
+const ID_INDEX = "_id_";
 const AUTHENTICATION_FAILED = 18;
 const UNAUTHORIZED = 13;
 /** What a URL has between `//` and `@`. */
@@ -76,7 +79,53 @@ export function writeErrorsOf(error: unknown): readonly WriteError[] | null {
   return errors.length > 0 && errors.length === error.result.getWriteErrors().length ? errors : null;
 }
 
-/** Whether an error says that a document of that key is there. */
-export function isDuplicateKey(error: unknown): boolean {
-  return error instanceof MongoServerError && error.code === DUPLICATE_KEY;
+/** What an error of a duplicate key says of the index that refused it. */
+const REFUSING_INDEX = /index: (\S+)/;
+
+/**
+ * Whether an error says that a document of that `_id` is there. One of a unique index of another program says nothing of
+ * ours.
+ */
+export function isDuplicateKey({ code, errmsg = "" }: Pick<WriteError, "code" | "errmsg">): boolean {
+  return code === DUPLICATE_KEY && (REFUSING_INDEX.exec(errmsg)?.[1] ?? ID_INDEX) === ID_INDEX;
+}
+
+/** The same of an error of a single insert. */
+export function isRefusedAsDuplicate(error: unknown): boolean {
+  return error instanceof MongoServerError &&
+    isDuplicateKey({ code: Number(error.code), errmsg: error.message });
+}
+
+/** What an error of the server says of the document that it refused: the value of a key may be a user. */
+const REFUSED_VALUE = /dup key:.*$/s;
+
+/**
+ * What may be logged of an error of the driver. The error itself holds the documents of its command, and so what users
+ * said, where no erasure reaches it; and of a thousand documents it makes a line of megabytes.
+ */
+export class DatabaseProblem extends Error {
+  override readonly name = "DatabaseProblem";
+  /** The server's code; the class of the driver's error where the server said nothing. */
+  readonly code: number | string;
+
+  constructor(error: MongoError) {
+    const writeErrors = error instanceof MongoBulkWriteError ? [error.writeErrors].flat() : [];
+    const [first] = writeErrors;
+    const code = first?.code ?? error.code ?? error.name;
+    const codeName = error instanceof MongoServerError ? error.codeName : undefined;
+    const text = (first?.errmsg ?? error.message).replace(REFUSED_VALUE, "dup key").slice(
+      0,
+      LOGGED_ERROR_CHARACTERS_MAX,
+    );
+    const title = [error.name, first === undefined ? error.code : first.code, codeName].filter((part) =>
+      part !== undefined
+    ).join(" ");
+    super(`${title}: ${text}${writeErrors.length > 1 ? ` (and ${writeErrors.length - 1} more)` : ""}`);
+    this.code = code;
+  }
+}
+
+/** An error as it may be logged. */
+export function loggable(error: unknown): unknown {
+  return error instanceof MongoError ? new DatabaseProblem(error) : error;
 }

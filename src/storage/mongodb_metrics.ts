@@ -1,13 +1,13 @@
 /** Windows and exact counts, from the cells and, where a minute is cut, from the events. */
 import type { Collection, Filter } from "mongodb";
 import { HubError } from "../errors.ts";
-import { AGGREGATE_CELLS_MAX, MONGODB_REPLY_DOCUMENTS } from "../limits.ts";
+import { AGGREGATE_CELLS_MAX, MONGODB_READ_MS, MONGODB_REPLY_DOCUMENTS } from "../limits.ts";
 import { type AggregateQuery, type AggregateRow, spansOf, Summary } from "../rollup.ts";
 import type { EventRange, Total } from "../storage.ts";
 import { HOUR_MS, hourOf, MINUTE_MS, minuteOf } from "../window.ts";
 import { type CellsDocument, readCells } from "./mongodb_cells.ts";
 import type { Collections } from "./mongodb_connection.ts";
-import { type EventDocument, fromDecimal, hourKey, minuteKey } from "./mongodb_documents.ts";
+import { AMOUNT_MAX, type EventDocument, fromDecimal, hourKey, minuteKey, toDecimal } from "./mongodb_documents.ts";
 
 type SpanName = "minute" | "hour";
 
@@ -24,7 +24,7 @@ export async function aggregate(
   const projection = percentiles ? {} : { "cells.histogram": 0 };
   let cells = 0;
   for (const { span, start: from, end: to } of spansOf(query)) {
-    const found = rollups.find(spansIn(span, { tenant, from, to }), { projection })
+    const found = rollups.find(spansIn(span, { tenant, from, to }), { projection, maxTimeMS: MONGODB_READ_MS })
       .sort({ _id: 1 }).batchSize(MONGODB_REPLY_DOCUMENTS);
     for await (const document of found) {
       const { byType } = readCells(document);
@@ -81,7 +81,10 @@ async function countCells(
 ): Promise<Total> {
   let [count, sum] = [0, 0n];
   if (from >= to) return { count, sum };
-  const found = rollups.find(spansIn(span, { tenant, from, to }), { projection: { "cells.histogram": 0 } })
+  const found = rollups.find(spansIn(span, { tenant, from, to }), {
+    projection: { "cells.histogram": 0 },
+    maxTimeMS: MONGODB_READ_MS,
+  })
     .batchSize(MONGODB_REPLY_DOCUMENTS);
   for await (const document of found) {
     for (const cell of readCells(document).byType.values()) {
@@ -92,21 +95,25 @@ async function countCells(
   return { count, sum };
 }
 
+/** What a recount takes, as {@link countableOf} says it, that is settled. */
+const COUNTABLE: Filter<EventDocument> = {
+  arrival: { $type: "objectId" },
+  pend: { $exists: false },
+  event_type: { $type: "string" },
+  amount: { $type: "decimal", $gte: toDecimal(BigInt(-AMOUNT_MAX)), $lte: toDecimal(BigInt(AMOUNT_MAX)) },
+};
+
 /** A part of one minute. Decimal128 adds exactly up to 34 digits, which no sum of events reaches. */
 async function countEvents(events: Collection<EventDocument>, { tenant, from, to }: EventRange): Promise<Total> {
   if (from >= to) return { count: 0, sum: 0n };
   const [total] = await events.aggregate<{ count: number | bigint; sum: unknown }>([
-    {
-      $match: {
-        tenant,
-        timestamp: { $gte: new Date(from), $lt: new Date(to) },
-        arrival: { $exists: true },
-        pend: { $exists: false },
-      },
-    },
+    { $match: { tenant, timestamp: { $gte: new Date(from), $lt: new Date(to) }, ...COUNTABLE } },
     { $group: { _id: null, count: { $sum: 1 }, sum: { $sum: "$amount" } } },
-  ]).toArray();
-  return total === undefined
-    ? { count: 0, sum: 0n }
-    : { count: Number(total.count), sum: fromDecimal(total.sum) ?? 0n };
+  ], { maxTimeMS: MONGODB_READ_MS }).toArray();
+  if (total === undefined) return { count: 0, sum: 0n };
+  const sum = fromDecimal(total.sum);
+  if (sum === null) {
+    throw new Error(`Cannot add up the events of ${tenant} from ${new Date(from).toISOString()}: an amount is damaged`);
+  }
+  return { count: Number(total.count), sum };
 }

@@ -2,7 +2,7 @@
 import { type Db, Decimal128, type Document, Double, type Filter, Long, type MongoClient, ObjectId } from "mongodb";
 import { MONGODB_REPLY_DOCUMENTS } from "../limits.ts";
 import type { PrototypeDocument, PrototypeSource } from "../transfer.ts";
-import { createClient, databaseOf } from "./mongodb_connection.ts";
+import { createClient, databaseOf } from "./mongodb_client.ts";
 import { explain, redact } from "./mongodb_errors.ts";
 
 const COLLECTION = "events";

@@ -1,7 +1,7 @@
 /** What a stream asks of the store: the order of publication, what may be missing in it, and the epochs of the stream. */
 import { type Collection, type Filter } from "mongodb";
 import { HubError } from "../errors.ts";
-import { MONGODB_COMMAND_DOCUMENTS, MONGODB_REPLY_DOCUMENTS } from "../limits.ts";
+import { MONGODB_COMMAND_DOCUMENTS, MONGODB_READ_MS, MONGODB_REPLY_DOCUMENTS } from "../limits.ts";
 import {
   comparePlaces,
   type Epoch,
@@ -14,7 +14,7 @@ import {
 import type { Appender } from "./mongodb_append.ts";
 import { chunksOf, eachOf } from "./mongodb_batches.ts";
 import type { EpochDocument, MongoConnection } from "./mongodb_connection.ts";
-import { isDuplicateKey } from "./mongodb_errors.ts";
+import { isRefusedAsDuplicate } from "./mongodb_errors.ts";
 import { type EventDocument, fromDocument, insertionOf } from "./mongodb_documents.ts";
 import { eventsBehind, placeOf } from "./mongodb_pages.ts";
 
@@ -39,8 +39,9 @@ export class Publications implements PublicationSource {
   published(
     { after, until, limit, tenant }: { after: PublicationPlace; until?: number; limit: number; tenant?: string },
   ): Promise<PublicationPage> {
-    return this.#connection.run(async ({ events }) => {
-      const found = await events.find(eventsBehind(after, until)).sort({ pub: 1, arrival: 1 })
+    return this.#connection.read(async ({ events }) => {
+      const found = await events.find(eventsBehind(after, until), { maxTimeMS: MONGODB_READ_MS })
+        .sort({ pub: 1, arrival: 1 })
         .limit(limit).batchSize(MONGODB_REPLY_DOCUMENTS).toArray();
       const last = found.at(-1);
       return {
@@ -108,7 +109,7 @@ export class Publications implements PublicationSource {
         await meta.updateOne({ _id: "database" }, { $setOnInsert: { id } }, { upsert: true });
       } catch (error) {
         // Another process names it at the same moment.
-        if (!isDuplicateKey(error)) throw error;
+        if (!isRefusedAsDuplicate(error)) throw error;
       }
       const found = await meta.findOne({ _id: "database" });
       if (typeof found?.id !== "string") throw new HubError("unavailable", "The database has no name in `meta`");
@@ -188,7 +189,7 @@ async function insertEpoch(epochs: Collection<EpochDocument>, epoch: Epoch): Pro
     await epochs.insertOne({ _id: number, ...times, run_id: runId, marker });
     return true;
   } catch (error) {
-    if (isDuplicateKey(error)) return false;
+    if (isRefusedAsDuplicate(error)) return false;
     throw error;
   }
 }

@@ -1,6 +1,6 @@
 /** Deletes the oldest events; their cells stay, and nothing as old as they were is taken any more. */
 import { getLogger } from "@logtape/logtape";
-import type { Filter } from "mongodb";
+import { type Filter, ObjectId } from "mongodb";
 import { MONGODB_COMMAND_DOCUMENTS, MONGODB_PURGE_STATE_MS, PURGE_HOLD_WARNED_MS } from "../limits.ts";
 import { describeHeld, fateOf, type PurgeBorder } from "../retention.ts";
 import { MINUTE_MS, minuteOf } from "../window.ts";
@@ -67,11 +67,14 @@ type Doomed = Pick<
   "_id" | "timestamp" | "received_at" | "pub" | "arrival" | "pend" | "unpub" | "erased"
 >;
 
-/** What a purge works with. `settle` counts what is not counted; `now` is the server's clock, milliseconds. */
+/**
+ * What a purge works with. `settle` counts what is not counted, and answers from which minute on it could not; `now` is
+ * the server's clock, milliseconds.
+ */
 interface PurgeOptions {
   readonly border: PurgeBorder;
   readonly state: PurgeState;
-  readonly settle: () => Promise<unknown>;
+  readonly settle: () => Promise<{ readonly damagedFrom: number }>;
   readonly now: () => number;
 }
 
@@ -83,7 +86,7 @@ export async function purge(collections: Collections, { border, state, settle, n
   const { events, session } = collections;
   if (await isMoved(collections, now())) return 0;
   let settledAt = now();
-  await settle();
+  let { damagedFrom } = await settle();
   let purged = 0;
   /** Stored while the clock was ahead: they go with the next event that is due. */
   let ahead: Doomed[] = [];
@@ -93,7 +96,7 @@ export async function purge(collections: Collections, { border, state, settle, n
       { projection: { timestamp: 1, received_at: 1, pub: 1, arrival: 1, pend: 1, unpub: 1, erased: 1 }, session },
     ).sort({ pub: 1, arrival: 1 }).limit(MONGODB_COMMAND_DOCUMENTS).toArray();
     after = page.at(-1) ?? null;
-    const found = [...ahead, ...page];
+    const found = [...ahead, ...page.filter(isSound)];
     const { count, isEnd } = dueOf(found, border);
     end = isEnd || page.length < MONGODB_COMMAND_DOCUMENTS;
     ahead = found.slice(count);
@@ -103,13 +106,16 @@ export async function purge(collections: Collections, { border, state, settle, n
     if (doomed.length === 0) continue;
     const through = new Date(Math.max(...doomed.map((event) => event.timestamp.getTime())));
     if (await isMoved(collections, now())) break;
+    // Nothing is taken from a minute that waits for a rebuild: afterwards it could not be counted.
+    if (damagedFrom <= through.getTime()) break;
     const raised = minuteOf(through.getTime()) > state.throughMinute;
     await state.raise(collections, { through, pub: doomed.at(-1)!.pub });
     // A minute that loses events cannot be counted afterwards: what came in meanwhile is counted first.
     if (raised) {
       settledAt = now();
-      await settle();
+      ({ damagedFrom } = await settle());
     }
+    if (damagedFrom <= through.getTime()) break;
     if (await isUncounted(collections, { through, settledAt })) break;
     purged += await remove(collections, doomed);
   }
@@ -127,6 +133,12 @@ async function isMoved({ moves, session }: Collections, now: number): Promise<bo
 
 /** So many are held in memory at most. */
 const AHEAD_EVENTS = 20 * MONGODB_COMMAND_DOCUMENTS;
+
+/** Whether it is an event, and not what somebody made of one by hand: that is stepped over. */
+function isSound({ _id, timestamp, received_at, arrival }: Doomed): boolean {
+  return typeof _id === "string" && timestamp instanceof Date && received_at instanceof Date &&
+    arrival instanceof ObjectId;
+}
 
 /** How many go, up to the last one that is due; and whether the purge ends with these. */
 function dueOf(found: readonly Doomed[], border: PurgeBorder): { count: number; isEnd: boolean } {
@@ -164,12 +176,24 @@ async function remove({ events, session }: Collections, doomed: readonly Doomed[
   return removed.reduce((sum, count) => sum + count, 0);
 }
 
-/** Slices go with their events: those of frozen minutes that were received before the border. */
+/**
+ * Slices go with their events: those of frozen minutes that were received before the border. In small steps, because a
+ * first purge meets those of years.
+ */
 async function forgetSlices(
   { slices, session }: Collections,
   { receivedBefore }: PurgeBorder,
   state: PurgeState,
 ): Promise<void> {
-  const second = new Date(Math.floor(receivedBefore / 1_000) * 1_000);
-  await slices.deleteMany({ received: { $lt: second }, start: { $lte: new Date(state.throughMinute) } }, { session });
+  const border = new Date(Math.floor(receivedBefore / 1_000) * 1_000);
+  const frozen = { start: { $lte: new Date(state.throughMinute) } };
+  for (let from = new Date(0);;) {
+    const found = await slices.find({ received: { $gte: from, $lt: border }, ...frozen }, {
+      projection: { received: 1 },
+      session,
+    }).sort({ received: 1 }).limit(MONGODB_COMMAND_DOCUMENTS).toArray();
+    if (found.length === 0) return;
+    await slices.deleteMany({ _id: { $in: found.map(({ _id }) => _id) }, ...frozen }, { session });
+    from = found.at(-1)!.received;
+  }
 }

@@ -146,10 +146,11 @@ async function write(collections: Collections, decisions: readonly Decision[]): 
   const spans = (spanOf: (group: CellGroup) => Span) => [
     ...new Map(touched.map((group) => [spanOf(group).key, spanOf(group)])).values(),
   ];
-  await recompute(collections, {
+  const { damagedMinutes, damagedHours } = await recompute(collections, {
     minutes: spans(({ tenant, start }) => ({ key: minuteKey(tenant, start), tenant, start })),
     hours: spans(({ tenant, start }) => ({ key: hourKey(tenant, start), tenant, start: hourOf(start) })),
   });
+  for (const damage of [...damagedMinutes.values(), ...damagedHours.values()]) throw damage;
 }
 
 function purgedKey({ tenant, start }: Pick<CellGroup, "tenant" | "start">): string {

@@ -2,6 +2,7 @@
  * Replaces slices, minutes and hours by a recount, whatever their counts are. Each is replaced only if it is still as
  * it was when it was read, before its events were: so nothing that was settled meanwhile is taken back.
  */
+import { getLogger } from "@logtape/logtape";
 import { type ClientSession, type Collection, type Filter, type OptionalUnlessRequiredId } from "mongodb";
 import { MONGODB_REBUILD_TRIES } from "../limits.ts";
 import { HOUR_MS, MINUTE_MS } from "../window.ts";
@@ -10,14 +11,18 @@ import {
   cellsContent,
   type CellsDocument,
   readCells,
+  readSoundCells,
   type Replacement,
   type SliceDocument,
 } from "./mongodb_cells.ts";
 import type { Collections } from "./mongodb_connection.ts";
-import { isDuplicateKey } from "./mongodb_errors.ts";
+import { isRefusedAsDuplicate } from "./mongodb_errors.ts";
 import { countableOf, type EventDocument, hourKey, minuteKey } from "./mongodb_documents.ts";
 import { eventsOf, type HourRecount } from "./mongodb_recount.ts";
 import { minutesOf, replacementOf, type Span } from "./mongodb_settle.ts";
+import { receivedUntil } from "./mongodb_slices.ts";
+
+const log = getLogger(["eventhub", "mongodb"]);
 
 /** Rebuilds an hour; minutes up to `frozen` stay as they are. */
 export async function rebuildHour(
@@ -70,11 +75,25 @@ async function rebuildMinute(collections: Collections, span: Span): Promise<bool
   );
 }
 
-/** An hour from its minutes, the frozen ones too. */
+/**
+ * An hour from its minutes, the frozen ones too. Of a frozen minute that is damaged, what can be read is kept: its events
+ * are gone, and nothing can be counted beside it while it is there.
+ */
 async function rebuildFromMinutes({ rollups, session }: Collections, span: Span): Promise<boolean> {
   const stored = await rollups.findOne({ _id: span.key }, { session });
   const cells = new Cells();
-  for await (const minute of rollups.find(minutesOf(span), { session })) cells.merge(readCells(minute));
+  for await (const minute of rollups.find(minutesOf(span), { session })) {
+    const { cells: sound, damaged } = readSoundCells(minute);
+    if (damaged.length > 0) {
+      const replacement = { key: minute._id, fixed: { tenant: minute.tenant, start: minute.start }, cells: sound };
+      if (!await replaceAsRead({ collection: rollups, session }, minute, replacement)) return false;
+      log.warn("The cells of {key} are damaged and its events are purged: {damaged} is lost", {
+        key: minute._id,
+        damaged: damaged.join(", "),
+      });
+    }
+    cells.merge(sound);
+  }
   return await replaceAsRead(
     { collection: rollups, session },
     stored,
@@ -86,8 +105,8 @@ function sliceOf(
   { slice, received_at: received }: Pick<EventDocument, "slice" | "received_at">,
   { key, tenant, start }: Span,
 ): Replacement<SliceDocument> {
-  const second = new Date(Math.floor(received.getTime() / 1_000) * 1_000);
-  return { key: slice, fixed: { tenant, start: new Date(start), minute: key, received: second }, cells: new Cells() };
+  const fixed = { tenant, start: new Date(start), minute: key, received: receivedUntil(slice) ?? received };
+  return { key: slice, fixed, cells: new Cells() };
 }
 
 /** Where a recount goes. */
@@ -130,7 +149,7 @@ async function insert<Document extends CellsDocument>(
     await collection.insertOne(document as unknown as OptionalUnlessRequiredId<Document>, { session });
     return true;
   } catch (error) {
-    if (isDuplicateKey(error)) return false;
+    if (isRefusedAsDuplicate(error)) return false;
     throw error;
   }
 }

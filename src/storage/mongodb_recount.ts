@@ -4,7 +4,7 @@ import { MONGODB_REBUILD_TRIES, MONGODB_REPLY_DOCUMENTS, RECOUNT_DIFFERENCES_MAX
 import type { CellDifference, EventRange, RecountReport, Total } from "../storage.ts";
 import type { CountedCell } from "../transfer.ts";
 import { HOUR_MS, hourOf, minuteOf } from "../window.ts";
-import { Cells, type CellsDocument, isSameCell, readCells } from "./mongodb_cells.ts";
+import { Cells, type CellsDocument, isSameCell, readCells, readSoundCells } from "./mongodb_cells.ts";
 import type { Collections } from "./mongodb_connection.ts";
 import { countableOf, type EventDocument, hourKey } from "./mongodb_documents.ts";
 import { spansIn } from "./mongodb_metrics.ts";
@@ -147,7 +147,7 @@ async function countHour(
       storedMinutes.set(time, readable(minute));
     } else {
       frozenMinutes++;
-      countedHour.merge(readCells(minute));
+      countedHour.merge(readSoundCells(minute).cells);
     }
   }
   const countedMinutes = new Map<number, Cells>();

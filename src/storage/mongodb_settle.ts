@@ -4,6 +4,7 @@
  * events, then each minute from its slices, then each hour from its minutes; only then clear `pend` of exactly those
  * that were read before. An event that a scan missed still carries its `pend`, and its own pass sees everything.
  */
+import { getLogger } from "@logtape/logtape";
 import type { Filter } from "mongodb";
 import {
   MONGODB_COMMAND_DOCUMENTS,
@@ -17,6 +18,7 @@ import { hourOf, minuteOf } from "../window.ts";
 import {
   Cells,
   type CellsDocument,
+  DamagedCells,
   readCells,
   replaceCells,
   type Replacement,
@@ -24,7 +26,10 @@ import {
 } from "./mongodb_cells.ts";
 import { chunksOf, eachOf } from "./mongodb_batches.ts";
 import type { Collections, MongoConnection } from "./mongodb_connection.ts";
+import { ChangedCells } from "./mongodb_changed_cells.ts";
 import { countableOf, type EventDocument, hourKey, insertionOf, minuteKey } from "./mongodb_documents.ts";
+
+import { receivedUntil } from "./mongodb_slices.ts";
 
 /** What a pass needs of an event that is not counted. */
 type Uncounted = Pick<
@@ -52,9 +57,24 @@ export type Clearing =
   /** Not at all: somebody else will, who knows whether they were published. */
   | "left";
 
+/** What a sweep did. */
+export interface Sweep {
+  /** Events that were counted; some perhaps once more. */
+  readonly settled: number;
+  readonly changed: readonly ChangedCell[];
+  /** Start of the first minute whose events could not be counted, because cells of it are damaged; Infinity = none. */
+  readonly damagedFrom: number;
+}
+
+const log = getLogger(["eventhub", "mongodb"]);
+
+/** So many damaged cells are remembered as told. */
+const TOLD_MAX = 1_000;
+
 /** Counts what is not counted. */
 export class Settler implements SettleSource {
   readonly #connection: MongoConnection;
+  readonly #told = new Set<string>();
 
   constructor(connection: MongoConnection) {
     this.#connection = connection;
@@ -70,7 +90,7 @@ export class Settler implements SettleSource {
             pend: { $in: chunk.map(({ pend }) => insertionOf(pend)) },
           }));
         const events = found.flat();
-        await pass(collections, events, "counted");
+        this.#tell((await pass(collections, events, "counted")).damaged);
         changed.add(events.filter(isSound));
       }
       return changed.cells;
@@ -78,7 +98,10 @@ export class Settler implements SettleSource {
   }
 
   sweep({ ageMs }: { ageMs: number }): Promise<{ settled: number; changed: readonly ChangedCell[] }> {
-    return this.#connection.causally((collections) => this.sweepIn(collections, { ageMs, clearing: "unpublished" }));
+    return this.#connection.causally(async (collections) => {
+      const { settled, changed } = await this.sweepIn(collections, { ageMs, clearing: "unpublished" });
+      return { settled, changed };
+    });
   }
 
   uncountedSince(): Promise<number | null> {
@@ -88,39 +111,44 @@ export class Settler implements SettleSource {
     });
   }
 
-  /** As {@link sweep}, in the session of a caller. Answers how many events were counted; some perhaps once more. */
+  /** As {@link sweep}, in the session of a caller, who wants to hear of at most `namedMax` changed cells. */
   async sweepIn(
     collections: Collections,
-    { ageMs, clearing }: { ageMs: number; clearing: Clearing },
-  ): Promise<{ settled: number; changed: readonly ChangedCell[] }> {
-    const changed = new ChangedCells();
-    let settled = 0;
+    { ageMs, clearing, namedMax }: { ageMs: number; clearing: Clearing; namedMax?: number },
+  ): Promise<Sweep> {
+    const changed = new ChangedCells({ max: namedMax });
+    let [settled, damagedFrom] = [0, Infinity];
     // With an age, the clock decides; without, whatever is there, also of a process whose clock is ahead.
     const until = ageMs > 0 ? new Date(this.#connection.now() - ageMs) : null;
     for (let after: Uncounted | null = null;;) {
       const events: Uncounted[] = await oldest(collections, { after, until });
-      settled += await pass(collections, events, clearing);
+      const done = await pass(collections, events, clearing);
+      settled += done.settled;
+      this.#tell(done.damaged);
+      for (const { minute } of done.damaged) damagedFrom = Math.min(damagedFrom, minute);
       changed.add(events.filter(isSound));
-      if (events.length < MONGODB_SETTLE_EVENTS) return { settled, changed: changed.cells };
+      if (events.length < MONGODB_SETTLE_EVENTS) return { settled, changed: changed.cells, damagedFrom };
       after = events.at(-1)!;
+    }
+  }
+
+  /** Every pass meets them again until somebody mends them. */
+  #tell(damaged: readonly Damage[]): void {
+    for (const { error } of damaged) {
+      if (this.#told.has(error.key) || this.#told.size === TOLD_MAX) continue;
+      this.#told.add(error.key);
+      log.error("Events of {tenant} are not counted until it is mended: {problem}", {
+        tenant: error.key.slice(0, error.key.indexOf(":")),
+        problem: error.message,
+      });
     }
   }
 }
 
-/** The cells that events change, each once. */
-class ChangedCells {
-  readonly #byKey = new Map<string, ChangedCell>();
-
-  add(events: readonly Uncounted[]): void {
-    for (const { tenant, timestamp, event_type: eventType } of events) {
-      const start = minuteOf(timestamp.getTime());
-      this.#byKey.set(`${tenant} ${start} ${eventType}`, { tenant, start, eventType });
-    }
-  }
-
-  get cells(): readonly ChangedCell[] {
-    return [...this.#byKey.values()];
-  }
+/** A minute whose events cannot be counted, milliseconds, and why. */
+interface Damage {
+  readonly minute: number;
+  readonly error: DamagedCells;
 }
 
 /** A page of what is not counted, by (pub, pend): the order of an index that holds only those. */
@@ -142,14 +170,17 @@ function read({ events, session }: Collections, filter: Filter<EventDocument>): 
     .toArray();
 }
 
-/** Recomputes everything that the events touch, then clears exactly these. Answers how many were cleared by this pass. */
+/**
+ * Recomputes everything that the events touch, then clears exactly these. Answers how many were cleared by this pass.
+ * Events of a minute or an hour that cannot be recomputed, because cells it is made of are damaged, keep their mark.
+ */
 async function pass(
   collections: Collections,
   found: readonly Uncounted[],
   clearing: Clearing,
-): Promise<number> {
+): Promise<{ settled: number; damaged: readonly Damage[] }> {
   const events = found.filter(isSound);
-  if (events.length === 0) return 0;
+  if (events.length === 0) return { settled: 0, damaged: [] };
   await recomputeSlices(collections, events);
   const minutes = new Map<string, Span>();
   const hours = new Map<string, Span>();
@@ -159,18 +190,32 @@ async function pass(
     if (!minutes.has(minute)) minutes.set(minute, { key: minute, tenant, start: minuteOf(time) });
     if (!hours.has(hour)) hours.set(hour, { key: hour, tenant, start: hourOf(time) });
   }
-  await recompute(collections, { minutes: [...minutes.values()], hours: [...hours.values()] });
-  return await clear(collections, events, clearing);
+  const { damagedMinutes, damagedHours } = await recompute(collections, {
+    minutes: [...minutes.values()],
+    hours: [...hours.values()],
+  });
+  const damaged = [...minutes.values()].flatMap(({ key, tenant, start }): Damage[] => {
+    const error = damagedMinutes.get(key) ?? damagedHours.get(hourKey(tenant, start));
+    return error === undefined ? [] : [{ minute: start, error }];
+  });
+  const counted = damaged.length === 0 ? events : events.filter(({ tenant, timestamp }) => {
+    const time = timestamp.getTime();
+    return !damagedMinutes.has(minuteKey(tenant, time)) && !damagedHours.has(hourKey(tenant, time));
+  });
+  return { settled: await clear(collections, counted, clearing), damaged };
 }
 
-/** Recomputes minutes from their slices, then hours from their minutes. */
+/** Recomputes minutes from their slices, then hours from their minutes. Answers which could not be, by key. */
 export async function recompute(
   collections: Collections,
   { minutes, hours }: { minutes: readonly Span[]; hours: readonly Span[] },
-): Promise<void> {
-  await recomputeMinutes(collections, minutes);
-  await recomputeHours(collections, hours);
+): Promise<{ damagedMinutes: Damaged; damagedHours: Damaged }> {
+  const damagedMinutes = await recomputeMinutes(collections, minutes);
+  return { damagedMinutes, damagedHours: await recomputeHours(collections, hours) };
 }
+
+/** What cannot be recomputed, by key, and why. */
+type Damaged = ReadonlyMap<string, DamagedCells>;
 
 /** Whether it is an event, and not what somebody made of one by hand. */
 function isSound({ tenant, event_type, timestamp, received_at, slice }: Uncounted): boolean {
@@ -208,7 +253,7 @@ async function recomputeSlices({ events, slices, session }: Collections, touched
         tenant,
         start: new Date(minuteOf(timestamp.getTime())),
         minute: minuteKey(tenant, timestamp.getTime()),
-        received: new Date(Math.floor(received.getTime() / 1_000) * 1_000),
+        received: receivedUntil(slice) ?? received,
       },
       cells: counted.get(slice)!,
     }));
@@ -216,25 +261,55 @@ async function recomputeSlices({ events, slices, session }: Collections, touched
   });
 }
 
-/** Minutes from their slices. */
-async function recomputeMinutes({ slices, rollups, session }: Collections, minutes: readonly Span[]): Promise<void> {
+/** Minutes from their slices. Answers which could not be recomputed, by key. */
+async function recomputeMinutes(
+  { slices, rollups, session }: Collections,
+  minutes: readonly Span[],
+): Promise<Map<string, DamagedCells>> {
+  const damaged = new Map<string, DamagedCells>();
   await eachOf(chunksOf(minutes, MONGODB_SETTLE_CELLS), async (chunk) => {
     const counted = new Map(chunk.map(({ key }) => [key, new Cells()]));
     const found = slices.find({ minute: { $in: [...counted.keys()] } }, { session }).batchSize(MONGODB_REPLY_DOCUMENTS);
-    for await (const slice of found) counted.get(slice.minute)!.merge(readCells(slice));
-    await replaceCells(rollups, chunk.map((span) => replacementOf(span, counted.get(span.key)!)), session);
+    for await (const slice of found) {
+      mergeUnlessDamaged(slice, { of: slice.minute, into: counted.get(slice.minute)!, damaged });
+    }
+    const sound = chunk.filter(({ key }) => !damaged.has(key));
+    await replaceCells(rollups, sound.map((span) => replacementOf(span, counted.get(span.key)!)), session);
   });
+  return damaged;
 }
 
-/** Hours from their minutes. */
-async function recomputeHours({ rollups, session }: Collections, hours: readonly Span[]): Promise<void> {
-  await eachOf(hours, async (span) => {
-    const cells = new Cells();
-    for await (const minute of rollups.find(minutesOf(span), { session }).batchSize(MONGODB_REPLY_DOCUMENTS)) {
-      cells.merge(readCells(minute));
-    }
-    await replaceCells(rollups, [replacementOf(span, cells)], session);
-  });
+/** Hours from their minutes. Answers which could not be recomputed, by key. */
+async function recomputeHours(
+  { rollups, session }: Collections,
+  hours: readonly Span[],
+): Promise<Map<string, DamagedCells>> {
+  const damaged = new Map<string, DamagedCells>();
+  // Each hour is read by itself, by the beginning of its keys; they are written together, for each write waits for disks.
+  for (const chunk of chunksOf(hours, MONGODB_SETTLE_CELLS)) {
+    const counted = await eachOf(chunk, async (span) => {
+      const cells = new Cells();
+      for await (const minute of rollups.find(minutesOf(span), { session }).batchSize(MONGODB_REPLY_DOCUMENTS)) {
+        mergeUnlessDamaged(minute, { of: span.key, into: cells, damaged });
+      }
+      return replacementOf(span, cells);
+    });
+    await replaceCells(rollups, counted.filter(({ key }) => !damaged.has(key)), session);
+  }
+  return damaged;
+}
+
+/** Adds the cells of a document, or notes what cannot be counted because of it. */
+function mergeUnlessDamaged(
+  document: CellsDocument,
+  { of, into, damaged }: { of: string; into: Cells; damaged: Map<string, DamagedCells> },
+): void {
+  try {
+    into.merge(readCells(document));
+  } catch (error) {
+    if (!(error instanceof DamagedCells)) throw error;
+    damaged.set(of, error);
+  }
 }
 
 /** The filter of the minutes of an hour: their keys begin alike. */

@@ -2,7 +2,7 @@
 import type { Collection } from "mongodb";
 import { EVENT_TYPES_PER_TENANT_MAX } from "../limits.ts";
 import type { TenantDocument } from "./mongodb_connection.ts";
-import { isDuplicateKey } from "./mongodb_errors.ts";
+import { isRefusedAsDuplicate } from "./mongodb_errors.ts";
 
 /** The types of all tenants, remembered as far as they were asked for. Types are only ever added. */
 export class EventTypes {
@@ -45,7 +45,7 @@ async function create(tenants: Collection<TenantDocument>, document: TenantDocum
     await tenants.insertOne(document);
     return true;
   } catch (error) {
-    if (isDuplicateKey(error)) return false;
+    if (isRefusedAsDuplicate(error)) return false;
     throw error;
   }
 }

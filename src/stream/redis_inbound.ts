@@ -13,7 +13,7 @@ import type { RawEntry } from "./redis_entry.ts";
 import { epochsOf, type EpochSource, type RedisEpochs } from "./redis_epochs.ts";
 import { type GroupOptions, GroupWorker } from "./redis_group.ts";
 import { decodeInbound, type Inbound } from "./redis_inbound_entry.ts";
-import { newMarker, RedisKeys } from "./redis_scripts.ts";
+import { newMarker, RedisKeys, Script } from "./redis_scripts.ts";
 
 const log = getLogger(["eventhub", "inbound"]);
 
@@ -83,7 +83,8 @@ class Intake {
     const valid: Inbound[] = [];
     const refused: Inbound[] = [];
     for (const entry of entries) {
-      const inbound = decodeInbound(entry, marker);
+      const isText = await isUtf8(entry, { connection, stream: this.#keys.inbound });
+      const inbound = decodeInbound(entry, { marker, isText });
       (inbound.refusal === null ? valid : refused).push(inbound);
     }
     done.push(...await this.#putAside(refused.map((inbound) => this.#letter(inbound, inbound.refusal!))));
@@ -175,6 +176,31 @@ class Intake {
     await connection.ask("SET", this.#keys.inboundEpoch, newMarker(), "NX");
     return String(await connection.ask("GET", this.#keys.inboundEpoch));
   }
+}
+
+/** What stands in a text for bytes that are none, and what a text may hold itself. */
+const REPLACEMENT = "\ufffd";
+
+/** KEYS stream; ARGV id. How often an entry itself holds the replacement character. */
+const REPLACEMENTS = new Script(`
+local count = 0
+for _, entry in ipairs(redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1])) do
+  for _, text in ipairs(entry[2]) do
+    local _, found = text:gsub('\\239\\191\\189', '')
+    count = count + found
+  end
+end
+return count
+`);
+
+/** Whether an entry is text as it was sent. Only one that holds replacement characters has to be looked at in Redis. */
+async function isUtf8(
+  { id, fields }: RawEntry,
+  { connection, stream }: { connection: RedisConnection; stream: string },
+): Promise<boolean> {
+  const replaced = (fields ?? []).reduce((count, text) => count + text.split(REPLACEMENT).length - 1, 0);
+  if (replaced === 0) return true;
+  return replaced === await REPLACEMENTS.run(connection, { keys: [stream], args: [id], repeatable: true });
 }
 
 function refusalOf(result: Extract<IngestResult, { readonly errors: unknown }>): HubError {

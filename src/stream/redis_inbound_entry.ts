@@ -24,8 +24,14 @@ const DEFAULT_TENANT = "default";
 /** What the hub writes beside an event: an entry of the outbound stream can be put into this one as it is. */
 const IGNORED: ReadonlySet<string> = new Set(["tenant", "received_at", "source", "pend", "pub", "traceparent"]);
 
-/** Reads an entry. Whatever it holds, the result has a name and a payload. */
-export function decodeInbound({ id, fields }: RawEntry, marker: string): Inbound {
+/**
+ * Reads an entry. Whatever it holds, the result has a name and a payload. `isText`: whether its bytes were UTF-8; where
+ * they were not, replacement characters stand for them here.
+ */
+export function decodeInbound(
+  { id, fields }: RawEntry,
+  { marker, isText }: { marker: string; isText: boolean },
+): Inbound {
   const of = new Map<string, string>();
   let characters = 0;
   for (let i = 0; i + 1 < (fields?.length ?? 0); i += 2) {
@@ -45,6 +51,7 @@ export function decodeInbound({ id, fields }: RawEntry, marker: string): Inbound
       `An entry may have ${EVENT_BODY_BYTES_MAX} characters; this one has ${characters}`,
     );
   }
+  if (!isText) return refused("malformed", "A field of the entry is not UTF-8");
   if (tenant !== asked) return refused("invalid_argument", "tenant must be a name of small letters, digits, _ and -");
   const decoded = decodeInput(of);
   if (decoded instanceof HubError) return refused("malformed", decoded.message);

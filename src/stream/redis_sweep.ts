@@ -48,6 +48,7 @@ export class SweepWorker implements SupervisedWorker {
     over: () => log.info("The sweep goes on"),
   });
   #tidiedAt = performance.now();
+  #woken = new AbortController();
   #swept = 0;
 
   constructor(options: SweepOptions) {
@@ -64,6 +65,11 @@ export class SweepWorker implements SupervisedWorker {
   /** Why it does not work now; `null` while it does. */
   get trouble(): string | null {
     return this.#trouble.reason;
+  }
+
+  /** Begins the next round at once, if none runs. */
+  wake(): void {
+    this.#woken.abort();
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -86,7 +92,8 @@ export class SweepWorker implements SupervisedWorker {
       } catch (cause) {
         if (!signal.aborted) this.#trouble.begin(cause);
       }
-      await wait(everyMs, signal);
+      this.#woken = new AbortController();
+      await wait(everyMs, AbortSignal.any([signal, this.#woken.signal]));
     }
     if (connection.ready) {
       await hold.release(lease).catch((cause) => log.debug("The lease runs out by itself", { cause }));

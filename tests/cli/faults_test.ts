@@ -326,11 +326,11 @@ processTest("cli: a wrong command line is told, sends nothing and ends with 2", 
       ["metrics", "--window", "2m"],
       ["events", "--limit", "0"],
       ["generate", "--spread", "1h"],
-      ["export"],
+      ["backup"],
       ["tail", "extra"],
     ]
   ) {
-    const { code, stdout, stderr } = await runCli(args[0] === "export" ? args : [...args, "--url", hub.url]);
+    const { code, stdout, stderr } = await runCli(args[0] === "backup" ? args : [...args, "--url", hub.url]);
     assertEquals({ code, stdout }, { code: 2, stdout: "" }, `${args.join(" ")}: ${stderr}`);
     assertStringIncludes(stderr, "error: ");
   }
@@ -341,7 +341,7 @@ processTest("cli: help knows every command, and no command that does not exist",
   const { code, stdout } = await runCli(["help"]);
   assertEquals(code, 0);
   const names = [...stdout.matchAll(/^ {2}(\w[\w-]*)(?: \[.*\])? {2,}\S/gm)].map((match) => match[1]!);
-  assertEquals(names, ["send", "tail", "events", "metrics", "generate", "rollups", "dead-letters", "version", "help"]);
+  assertEquals(names.join(" "), "send tail events metrics generate rollups export import dead-letters version help");
   for (const name of names.slice(0, 5)) {
     const help = await runCli(["help", name]);
     assertStringIncludes(help.stdout, "Examples:", name);

@@ -13,7 +13,7 @@ const OP_MSG = 2013;
 export type Command = Record<string, unknown>;
 
 /** Answers a command; `null` = the connection breaks without an answer. Missing members of `ok` are added. */
-export type Answer = (command: Command) => Command | null;
+export type Answer = (command: Command) => Command | null | Promise<Command | null>;
 
 /** A running fake. */
 export interface FakeMongo extends AsyncDisposable {
@@ -56,7 +56,7 @@ export function startFakeMongo(answer: Answer, greet: Answer = () => GREETING): 
         const { opCode, requestId, command } = parse(message);
         const isGreeting = "ismaster" in command || "isMaster" in command || "hello" in command;
         if (!isGreeting) commands.push(command);
-        const reply = isGreeting ? greet(command) : answer(command);
+        const reply = await (isGreeting ? greet(command) : answer(command));
         if (reply === null) break;
         await writeAll(connection, encode({ ok: 1, ...reply }, opCode, requestId));
       }

@@ -101,6 +101,8 @@ mongoTest("an answer that is lost makes a retry, and the retry a duplicate that 
   await using proxy = TcpProxy.to(Number(new URL(mongo.url!).port || 27_017));
   const url = new URL(harness.url);
   url.port = String(proxy.port);
+  // A member of a replica set would tell the way around the proxy.
+  url.searchParams.set("directConnection", "true");
   await using far = await MongodbStore.open({ url: url.href, isPublished: false });
   await store(far, [event()]);
   const heard: StoredEvent[] = [];
@@ -210,6 +212,31 @@ mongoTest("all processes agree on the name of the database, and another database
   assertEquals(await one.database(), name);
   await using elsewhere = await openMongodb();
   assertNotEquals(await elsewhere.store.publications.database(), name);
+});
+
+mongoTest("slices go with their events, in small steps", async (harness) => {
+  const slices = harness.database.collection<{ _id: string; received: Date }>("slices");
+  const [old, young] = [
+    events(3, (i) => ({ timestamp: NOON + i * MINUTE, receivedAt: NOON })),
+    event({
+      timestamp: NOON,
+      receivedAt: NOON + 3 * HOUR,
+    }),
+  ];
+  await store(harness.store, [...old, young]);
+  await harness.settle();
+  const [one] = await slices.find().toArray();
+  await slices.insertMany(
+    Array.from({ length: 2_500 }, (_, i) => ({
+      ...one!,
+      _id: `${TENANT}:minute:2026-01-15T11:00:${i}`,
+      received: new Date(NOON - i),
+    })),
+  );
+  assertEquals(await harness.store.purge(NOON + 2 * HOUR), 3);
+  // The minute of receipt of an event that came three hours late.
+  const left = await slices.find().toArray();
+  assertEquals(left.map(({ received }) => received), [new Date(NOON + 3 * HOUR + MINUTE - 1_000)]);
 });
 
 mongoTest("health names the server and the database, never the password", async (harness) => {

@@ -3,18 +3,19 @@ import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { BSON, Decimal128, ObjectId } from "mongodb";
 import { formatAmount } from "../../src/amount.ts";
+import { MONGODB_SLICE_EVENTS } from "../../src/limits.ts";
 import { Arrivals } from "../../src/storage/mongodb_arrivals.ts";
 import {
   fromDecimal,
   fromDocument,
   hourKey,
   minuteKey,
-  sliceKey,
   toDecimal,
   toDocument,
 } from "../../src/storage/mongodb_documents.ts";
 import { redact } from "../../src/storage/mongodb_errors.ts";
-import { assertSameEvent, event, MINUTE, NOON, ONE } from "./conformance/events.ts";
+import { receivedUntil, Slices } from "../../src/storage/mongodb_slices.ts";
+import { assertSameEvent, event, HOUR, MINUTE, NOON, ONE } from "./conformance/events.ts";
 
 /** Through the bytes, as a server gives it back. */
 function roundTrip(document: object): unknown {
@@ -54,7 +55,7 @@ Deno.test("mongodb documents: properties come back as they were, whatever they a
   const arrival = new ObjectId();
   fc.assert(fc.property(json, (properties) => {
     const sent = event({ properties: JSON.stringify(properties) });
-    const stored = fromDocument(roundTrip(toDocument(sent, { pub: NOON, arrival })));
+    const stored = fromDocument(roundTrip(toDocument(sent, { pub: NOON, arrival, slice: "" })));
     assertSameEvent(stored!.event, JSON.parse(JSON.stringify(sent)));
   }));
   for (
@@ -65,13 +66,13 @@ Deno.test("mongodb documents: properties come back as they were, whatever they a
       '{"a.b":{"c.d":1}}',
     ]
   ) {
-    const stored = fromDocument(roundTrip(toDocument(event({ properties: text }), { pub: NOON, arrival })));
+    const stored = fromDocument(roundTrip(toDocument(event({ properties: text }), { pub: NOON, arrival, slice: "" })));
     assertEquals(JSON.parse(stored!.event.properties!), JSON.parse(text));
   }
 });
 
 Deno.test("mongodb documents: what this program did not write is no event", () => {
-  const own = toDocument(event({ amount: 12.5 * ONE }), { pub: NOON, arrival: new ObjectId() });
+  const own = toDocument(event({ amount: 12.5 * ONE }), { pub: NOON, arrival: new ObjectId(), slice: "" });
   assert(fromDocument(roundTrip(own)) !== null);
   const changes: Record<string, unknown>[] = [
     { _id: new ObjectId() },
@@ -99,7 +100,6 @@ Deno.test("mongodb documents: keys are readable, and sort as their times do", ()
   const one = event({ timestamp: NOON + 34 * MINUTE + 5, receivedAt: NOON + 1_500 });
   assertEquals(minuteKey("shop", one.timestamp), "shop:minute:2026-01-15T12:34");
   assertEquals(hourKey("shop", one.timestamp), "shop:hour:2026-01-15T12");
-  assertEquals(sliceKey(one), `default:minute:2026-01-15T12:34:${NOON / 1_000 + 1}`);
   const last = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
   const times = fc.tuple(fc.integer({ min: 0, max: last }), fc.integer({ min: 0, max: last }));
   fc.assert(fc.property(times, ([a, b]) => {
@@ -126,4 +126,29 @@ Deno.test("mongodb documents: a URL is shown without what opens the database", (
     "mongodb://a,b:27018/shop": "mongodb://a,b:27018/shop",
   };
   for (const [url, safe] of Object.entries(shown)) assertEquals(redact(url), safe);
+});
+
+Deno.test("mongodb documents: events share a slice of a longer stretch of receipt the later they are", () => {
+  const slices = new Slices();
+  const minute = "default:minute:2026-01-15T12:00";
+  const cases: readonly [latenessMs: number, slice: string, receivedUntil: number][] = [
+    [-HOUR, `${minute}:${(NOON - HOUR) / 1_000}`, NOON - HOUR],
+    [9 * MINUTE + 59_999, `${minute}:${NOON / 1_000 + 599}`, NOON + 599_000],
+    [10 * MINUTE + 30_000, `${minute}:m${NOON / MINUTE + 10}`, NOON + 11 * MINUTE - 1_000],
+    [24 * HOUR + 1, `${minute}:h${NOON / HOUR + 24}`, NOON + 25 * HOUR - 1_000],
+  ];
+  for (const [latenessMs, slice, until] of cases) {
+    const found = slices.of(event({ timestamp: NOON, receivedAt: NOON + latenessMs }));
+    assertEquals([found, receivedUntil(found)], [slice, new Date(until)]);
+  }
+  assertEquals(receivedUntil("by hand"), null);
+});
+
+Deno.test("mongodb documents: a slice that is flooded is followed by another part", () => {
+  const slices = new Slices();
+  const late = event({ timestamp: NOON, receivedAt: NOON + 48 * HOUR });
+  const found = Array.from({ length: 2 * MONGODB_SLICE_EVENTS + 1 }, () => slices.of(late));
+  const key = `default:minute:2026-01-15T12:00:h${NOON / HOUR + 48}`;
+  assertEquals([...new Set(found)], [key, `${key}.1`, `${key}.2`]);
+  for (const slice of new Set(found)) assertEquals(receivedUntil(slice), new Date(NOON + 49 * HOUR - 1_000));
 });

@@ -6,37 +6,7 @@ import { MongodbStore } from "../../src/storage/mongodb.ts";
 import { toDocument } from "../../src/storage/mongodb_documents.ts";
 import { type Answer, answerAsEmpty, type Command, GREETING, startFakeMongo } from "../services/fake_mongo.ts";
 import { event, events } from "./conformance/events.ts";
-
-const lacking = (["env", "net", "read", "sys"] as const)
-  .filter((name) => Deno.permissions.querySync({ name }).state !== "granted")
-  .map((name) => `--allow-${name}`).join(" ");
-
-function fakeTest(name: string, fn: () => Promise<void>): void {
-  Deno.test({
-    name: `mongodb: ${name}${lacking && ` (needs ${lacking}: deno task test)`}`,
-    ignore: lacking !== "",
-    fn,
-  });
-}
-
-/** Opens a store on a fake that answers inserts of events in its own way. */
-async function openOn(insert: Answer, find: Answer = answerAsEmpty) {
-  const isOfEvents = (command: Command, name: string) => command[name] === "events";
-  const fake = startFakeMongo((command) => {
-    if (isOfEvents(command, "insert")) return insert(command);
-    if (isOfEvents(command, "find") && "_id" in (command.filter as object)) return find(command);
-    return answerAsEmpty(command);
-  });
-  const store = await MongodbStore.open({ url: fake.url });
-  return {
-    store,
-    fake,
-    [Symbol.asyncDispose]: async () => {
-      await store[Symbol.asyncDispose]();
-      await fake[Symbol.asyncDispose]();
-    },
-  };
-}
+import { fakeTest, openOn } from "./mongodb_fake.ts";
 
 function documentsOf(command: Command): Command[] {
   return command.documents as Command[];
@@ -167,7 +137,7 @@ fakeTest("writes wait for the disks of a majority and are not repeated, whatever
 
 fakeTest("each step of a pass sees what the steps before it saw, whoever is primary by then", async () => {
   let time = 100;
-  const uncounted = toDocument(event(), { pub: 0, arrival: new ObjectId() });
+  const uncounted = toDocument(event(), { pub: 0, arrival: new ObjectId(), slice: "slice" });
   const answer: Answer = (command) => {
     const isFirst = command.find === "events" && "pend" in (command.filter as object);
     const cursor = { id: BSON.Long.ZERO, ns: "event_hub.events", firstBatch: isFirst ? [uncounted] : [] };
@@ -267,6 +237,18 @@ fakeTest("who cannot open is told why, without the password", async () => {
   assertMatch(await refusal("mongodb://ann:p%40ss@127.0.0.1/shop?nonsense=1"), /it is not a URL of MongoDB/);
 });
 
+fakeTest("one member of a replica set alone is refused, a set of one is not", async () => {
+  const greetAs = (hosts: string[]) => ({ ...GREETING, setName: "rs0", hosts, me: hosts[0], primary: hosts[0] });
+  await using several = startFakeMongo(answerAsEmpty, () => greetAs(["a:27017", "b:27017"]));
+  const direct = "/shop?directConnection=true";
+  assertMatch(
+    await refusal(`${several.url}${direct}`),
+    /directConnection=true asks one member .* name them all: a:27017,b:27017$/,
+  );
+  await using single = startFakeMongo(answerAsEmpty, () => greetAs(["a:27017"]));
+  await (await MongodbStore.open({ url: `${single.url}${direct}` }))[Symbol.asyncDispose]();
+});
+
 fakeTest("a server that is too old, or refuses the user, is told", async () => {
   await using old = startFakeMongo(answerAsEmpty, () => ({ ...GREETING, maxWireVersion: 6 }));
   assertMatch(
@@ -288,40 +270,4 @@ fakeTest("a server that is too old, or refuses the user, is told", async () => {
     "createIndexes" in command ? { ok: 0, code: 13, errmsg: "not authorized on event_hub" } : answerAsEmpty(command)
   );
   assertMatch(await refusal(closed.url), /has not the right to read and write there/);
-});
-
-fakeTest("indexes that are there are not created again", async () => {
-  const created: string[] = [];
-  const answer: Answer = (command) => {
-    if ("createIndexes" in command) {
-      created.push(...(command.indexes as { name: string }[]).map(({ name }) => `${command.createIndexes} ${name}`));
-    }
-    if (!("listIndexes" in command)) return answerAsEmpty(command);
-    const firstBatch = created.filter((name) => name.startsWith(`${command.listIndexes} `))
-      .map((name) => ({ name: name.split(" ")[1] }));
-    return { cursor: { id: 0n, ns: "event_hub.events", firstBatch } };
-  };
-  await using fake = startFakeMongo(answer);
-  await (await MongodbStore.open({ url: fake.url }))[Symbol.asyncDispose]();
-  const first = created.length;
-  await (await MongodbStore.open({ url: fake.url }))[Symbol.asyncDispose]();
-  assertEquals([first, created.length], [10, 10]);
-});
-
-fakeTest("an index of an earlier version is dropped, and one that cannot be dropped is left", async () => {
-  for (const ok of [1, 0]) {
-    const dropped: unknown[] = [];
-    await using fake = startFakeMongo((command) => {
-      if ("listIndexes" in command) {
-        const names = ["_id_", "pub_1__id_1", "somebody's own"].map((name) => ({ name }));
-        const firstBatch = command.listIndexes === "events" ? names : [];
-        return { cursor: { id: 0n, ns: `event_hub.${command.listIndexes}`, firstBatch } };
-      }
-      if (!("dropIndexes" in command)) return answerAsEmpty(command);
-      dropped.push([command.dropIndexes, command.index]);
-      return ok === 1 ? { ok } : { ok, code: 13, errmsg: "not authorized" };
-    });
-    await (await MongodbStore.open({ url: fake.url }))[Symbol.asyncDispose]();
-    assertEquals(dropped, [["events", "pub_1__id_1"]]);
-  }
 });

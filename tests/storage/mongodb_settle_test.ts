@@ -4,7 +4,8 @@ import { ObjectId } from "mongodb";
 import type { Event } from "../../src/event.ts";
 import type { StoredEvent } from "../../src/publication.ts";
 import { Cells, cellsContent, type CellsDocument, readCells, replaceCells } from "../../src/storage/mongodb_cells.ts";
-import { minuteKey, sliceKey, toDecimal } from "../../src/storage/mongodb_documents.ts";
+import { minuteKey, toDecimal } from "../../src/storage/mongodb_documents.ts";
+import { Slices } from "../../src/storage/mongodb_slices.ts";
 import { mongoLacking } from "../services/mongo.ts";
 import { event, events, HOUR, idsOf, MINUTE, NOON, ONE, store, tally, TENANT } from "./conformance/events.ts";
 import { listAll, query, rowsOf, totalOf } from "./conformance/model.ts";
@@ -244,7 +245,7 @@ mongoTest("sums stay exact beyond 64 bits, in slices, minutes and hours", async 
   const [cell] = cellsContent(counted).cells;
   const older = event({ receivedAt: NOON - 5_000 });
   await harness.database.collection<CellsDocument & { minute: string; received: Date }>("slices").insertOne({
-    _id: sliceKey(older),
+    _id: new Slices().of(older),
     tenant: TENANT,
     start: new Date(NOON),
     minute: minuteKey(TENANT, NOON),
@@ -293,4 +294,31 @@ mongoTest("cells that cannot be read are a difference, and rebuild mends them", 
   assert((await harness.store.verify(ALL)).differing > 0);
   await harness.store.rebuild(ALL);
   await assertCounted(harness, stored);
+});
+
+mongoTest("a clock that stands still makes few slices, and all of them go with their events", async (harness) => {
+  const day = 24 * HOUR;
+  const stuck = events(600, (i) => ({ timestamp: NOON, receivedAt: NOON + day + i * MINUTE }));
+  // As an earlier version divided them.
+  const [old, ...others] = stuck;
+  await store(harness.store, stuck);
+  const key = `${minuteKey(TENANT, NOON)}:${old!.receivedAt / 1_000}`;
+  await harness.database.collection<{ _id: string }>("events")
+    .updateOne({ _id: `${TENANT}:${old!.id}` }, { $set: { slice: key } });
+  await harness.settle();
+  const slices = harness.database.collection<CellsDocument>("slices");
+  assertEquals((await slices.find().toArray()).map(({ count }) => count).toSorted((a, b) => a - b), [
+    1,
+    59,
+    ...Array.from({ length: 9 }, () => 60),
+  ]);
+  await assertCounted(harness, [old!, ...others]);
+  await harness.store.rebuild(ALL);
+  await assertCounted(harness, [old!, ...others]);
+  // The first 90 minutes of receipt are purged: the slice of the second hour is not wholly among them.
+  assertEquals(await harness.store.purge(NOON + day + 90 * MINUTE), 90);
+  assertEquals(await slices.countDocuments(), 9);
+  assertEquals(await harness.store.purge(NOON + 2 * day), 510);
+  assertEquals(await slices.countDocuments(), 0);
+  assertEquals((await harness.store.count(ALL)).count, 600);
 });

@@ -44,6 +44,24 @@ function open(server: RedisServer, options: TestHubOptions & { readonly hub?: Pi
   };
 }
 
+redisTest("inbound bytes that are not UTF-8 are a dead letter, and never an event of another user", async (server) => {
+  await using parts = open(server);
+  const add = (name: string) =>
+    server.send(
+      "EVAL",
+      `return redis.call('XADD', KEYS[1], '*', 'user_id', '${name}', 'event_type', 'purchase', 'amount', '1')`,
+      1,
+      IN,
+    );
+  const [latin1] = [await add("M\\252ller"), await add("M\\195\\188ller"), await add("M\\239\\191\\189ller")];
+  await parts.whenEmpty();
+  const letters = await parts.list();
+  assertEquals(letters.map(({ code, detail }) => [code, detail]), [["malformed", "A field of the entry is not UTF-8"]]);
+  assert(letters[0]!.id.endsWith(`:${latin1}`));
+  const { events } = await parts.hub.list({ tenant: "default" }, { limit: 10, order: "asc" });
+  assertEquals(events.map(({ userId }) => userId).toSorted(), ["M\ufffdller", "Müller"].toSorted());
+});
+
 redisTest(
   "inbound entries by field names or as JSON become events of their tenant and leave the stream",
   async (server) => {
