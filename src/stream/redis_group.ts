@@ -199,7 +199,8 @@ export class GroupWorker implements SupervisedWorker {
     for (let start = "0-0"; !session.signal.aborted;) {
       const claim = [this.#stream, group, session.slot.consumer, claimIdleMs, start, "COUNT", CLAIM_ENTRIES];
       const [next, entries = [], gone] = await session.connection.send("XAUTOCLAIM", ...claim) as readonly Reply[];
-      await this.#reportGone((gone ?? []) as readonly string[], session.connection);
+      // It takes those whose message is gone out of the list, however short they lie there.
+      this.#reportGone(((gone ?? []) as readonly string[]).length);
       const there = toEntries(entries);
       if (there.length > 0) await this.#options.admit?.(session.connection);
       // Before Redis 7 those whose message is gone are taken over without being named: they are found among the own.
@@ -215,7 +216,7 @@ export class GroupWorker implements SupervisedWorker {
     if (entries.length === 0) return true;
     this.#passAt = performance.now();
     const there = entries.filter(({ fields }) => fields !== null);
-    await this.#reportGone(entries.filter(({ fields }) => fields === null).map(({ id }) => id), connection);
+    await this.#dropGone(entries.filter(({ fields }) => fields === null).map(({ id }) => id), connection);
     if (there.length === 0) return true;
     const done = await this.#handler(there, connection);
     await this.#acknowledge(done, connection);
@@ -233,16 +234,20 @@ export class GroupWorker implements SupervisedWorker {
     }
   }
 
-  /** Entries whose message is gone will never come again. */
-  async #reportGone(ids: readonly string[], connection: RedisConnection): Promise<void> {
+  /** Entries whose message is gone will never come again. Who takes them out of the list counts them. */
+  async #dropGone(ids: readonly string[], connection: RedisConnection): Promise<void> {
     if (ids.length === 0) return;
-    this.#lost += ids.length;
+    this.#reportGone(Number(await connection.ask("XACK", this.#stream, this.#options.group, ...ids)));
+  }
+
+  #reportGone(count: number): void {
+    if (count === 0) return;
+    this.#lost += count;
     log.error("{count} entries of {stream} were deleted before group {group} was done with them", {
-      count: ids.length,
+      count,
       stream: this.#stream,
       group: this.#options.group,
     });
-    await this.#acknowledge(ids, connection);
   }
 
   async #read({ reader, slot }: Session, after: string, blockMs: number | null): Promise<readonly RawEntry[]> {
