@@ -15,6 +15,8 @@ export type Part =
   | { readonly kind: "total"; readonly total: TotalLine }
   | { readonly kind: "end"; readonly end: End };
 
+type PurgedLine = Extract<TransferLine, { kind: "purged" }>;
+
 /** What may follow what. */
 const ORDER: readonly TransferLine["kind"][] = ["header", "purged", "event", "total", "end"];
 
@@ -27,6 +29,7 @@ export async function* readParts(path: string, signal: AbortSignal): AsyncIterab
   const hash = createHash("sha256");
   let place = -1;
   let last = 0;
+  let purged: PurgedLine | null = null;
   for await (const line of readLines(path, signal)) {
     last = line.number;
     if ("fault" in line) throw faulty(path, line.number, line.fault);
@@ -42,12 +45,29 @@ export async function* readParts(path: string, signal: AbortSignal): AsyncIterab
       throw faulty(path, line.number, "sha256 is not that of the lines before it: the file was changed");
     }
     if (parsed.kind !== "end") hash.update(`${line.text}\n`);
+    if (parsed.kind === "purged") {
+      if (purged !== null && !isBehind(parsed, purged)) {
+        throw faulty(
+          path,
+          line.number,
+          "lines of purged events rise by tenant, minute and event_type, and this one does not",
+        );
+      }
+      purged = parsed;
+    }
     yield* gathering.take(parsed, line.number);
   }
   if (signal.aborted) throw new Incomplete("Stopped.");
   if (ORDER[place] !== "end") {
     throw new Incomplete(`${path}: the last line of an export is missing behind line ${last}: the file was cut`);
   }
+}
+
+/** As `export` writes them; so none comes twice. */
+function isBehind(line: PurgedLine, before: PurgedLine): boolean {
+  if (line.tenant !== before.tenant) return line.tenant > before.tenant;
+  if (line.start !== before.start) return line.start > before.start;
+  return line.eventType > before.eventType;
 }
 
 async function* readLines(path: string, signal: AbortSignal): AsyncIterable<InputLine & { text?: string }> {
