@@ -28,7 +28,7 @@ export function exportCommand(): Command {
     .addHelpText("after", EXAMPLES)
     .action(async ({ store }: { store?: string }) => {
       using interrupted = onInterrupt();
-      await using open = await openStore(store, { mustExist: true });
+      await using open = await openStore(store, { mustExist: true, signal: interrupted });
       await open.transfer.begin();
       try {
         await new Export(open.transfer, interrupted).run(open.store.name);

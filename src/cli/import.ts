@@ -42,11 +42,11 @@ export function importCommand(): Command {
       }
       using interrupted = onInterrupt();
       if (fromPrototype !== undefined) {
-        await using source = await openPrototypeStore(fromPrototype);
-        await using target = await openStore(options.store, { mustExist: false });
+        await using source = await openPrototypeStore(fromPrototype, interrupted);
+        await using target = await openStore(options.store, { mustExist: false, signal: interrupted });
         return await importPrototype(source, target, { signal: interrupted, zone: naiveZone(options.naiveZone) });
       }
-      await using target = await openStore(options.store, { mustExist: false });
+      await using target = await openStore(options.store, { mustExist: false, signal: interrupted });
       await importFile(file!, target, { signal: interrupted });
     });
 }

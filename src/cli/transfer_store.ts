@@ -2,6 +2,7 @@
 import { InvalidArgumentError, Option } from "commander";
 import type { OpenTransfer, PrototypeSource } from "../transfer.ts";
 import { Incomplete } from "./failure.ts";
+import { patientSource, patientStore } from "./patience.ts";
 
 /** What `EVENTHUB_STORE_URL` is when it is not set. */
 const STORE_DEFAULT = "sqlite:./data/eventhub.db";
@@ -11,26 +12,28 @@ export function storeOption(): Option {
   return new Option("--store <url>", `the store, as EVENTHUB_STORE_URL has it (default: that, else ${STORE_DEFAULT})`);
 }
 
-/** Opens the store for a move, and says what it is called. */
+/** Opens the store for a move. While it does not answer, it is asked again. */
 export async function openStore(
   given: string | undefined,
-  options: { readonly mustExist: boolean },
+  { signal, ...options }: { readonly mustExist: boolean; readonly signal: AbortSignal },
 ): Promise<OpenTransfer> {
-  return await explained(async () => {
+  const open = await explained(async () => {
     const url = given ?? (Deno.env.get("EVENTHUB_STORE_URL") || STORE_DEFAULT);
     // What opens stores is loaded here: the other commands ask a hub and need none of it.
     const { openTransfer } = await import("../app_transfer.ts");
     return await openTransfer(url, options);
   });
+  return patientStore(open, signal);
 }
 
 /** Opens the prototype's database. */
-export async function openPrototypeStore(url: string): Promise<PrototypeSource> {
+export async function openPrototypeStore(url: string, signal: AbortSignal): Promise<PrototypeSource> {
   if (!/^mongodb(\+srv)?:\/\//.test(url)) throw new InvalidArgumentError("--from-prototype must be mongodb://…");
-  return await explained(async () => {
+  const source = await explained(async () => {
     const { openPrototype } = await import("../app_transfer.ts");
     return await openPrototype(url);
   });
+  return patientSource(source, signal);
 }
 
 /** The zone of the prototype's clock. */
