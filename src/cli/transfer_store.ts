@@ -22,7 +22,7 @@ export async function openStore(
     // What opens stores is loaded here: the other commands ask a hub and need none of it.
     const { openTransfer } = await import("../app_transfer.ts");
     return await openTransfer(url, options);
-  });
+  }, given === undefined ? "EVENTHUB_STORE_URL" : "--store");
   return patientStore(open, signal);
 }
 
@@ -41,7 +41,8 @@ export function naiveZone(given: string | undefined): string {
   return given ?? (Deno.env.get("EVENTHUB_NAIVE_ZONE") || "UTC");
 }
 
-async function explained<T>(open: () => Promise<T>): Promise<T> {
+/** `setting`: what said where the store is, since what opens it names that of a hub. */
+async function explained<T>(open: () => Promise<T>, setting = "EVENTHUB_STORE_URL"): Promise<T> {
   try {
     return await open();
   } catch (error) {
@@ -51,7 +52,10 @@ async function explained<T>(open: () => Promise<T>): Promise<T> {
           `"deno task cli" (${error.message})`,
       );
     }
-    const message = error instanceof Error ? error.message : String(error);
+    const message = (error instanceof Error ? error.message : String(error)).replace(
+      "(EVENTHUB_STORE_URL)",
+      `(${setting})`,
+    );
     const isHeld = /another hub has it open/.test(message);
     throw new Incomplete(isHeld ? `${message}. Stop it first: what it stored meanwhile would not be moved` : message);
   }

@@ -1,9 +1,10 @@
 /** Moving a store over the command line: what is in one is in the other, exactly. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { MongoClient } from "mongodb";
 import { importFile } from "../../src/cli/import_file.ts";
 import { openTransfer } from "../../src/app_transfer.ts";
 import { MongodbStore } from "../../src/storage/mongodb.ts";
-import { mongo, mongoLacking, mongoUrl, newDatabaseName } from "../services/mongo.ts";
+import { mongoLacking, mongoUrl, newDatabaseName } from "../services/mongo.ts";
 import { event, events, HOUR, NOON, store, TENANT } from "../storage/conformance/events.ts";
 import { openMongodb } from "../storage/mongodb.ts";
 import { openFile } from "../storage/sqlite.ts";
@@ -90,6 +91,27 @@ mongoTest("beside a hub that purges and sweeps, nothing is lost, refused or hand
   let count = 0;
   for (const tenant of [TENANT, "shop-2"]) count += (await target.store.count({ ...range, tenant })).count;
   assert(count > 3_000 && count <= 3_000 + live.length, `${count}`);
+});
+
+mongoTest("a database whose name is mistyped is told, and not created", async () => {
+  await using folder = workFolder();
+  await using source = await openMongodb();
+  const mistyped = `${source.database.databaseName}x`;
+  const client = new MongoClient(mongoUrl(mistyped));
+  await using _closing = { [Symbol.asyncDispose]: () => client.close() };
+  const run = () => runTransfer(folder, ["export", "--store", mongoUrl(mistyped)]);
+  const { code, stdout, stderr } = await run();
+  assertEquals([code, stdout], [1, ""]);
+  assertMatch(
+    stderr,
+    /^Cannot open mongodb:\S+ \(--store\): the database \w+x holds no store of Event Hub; is its name/,
+  );
+  assertEquals(await client.db().listCollections().toArray(), []);
+  await client.db().collection("events").insertOne({ user_id: "of the prototype" });
+  assertEquals((await run()).code, 1);
+  assertEquals((await client.db().listCollections().toArray()).map(({ name }) => name), ["events"]);
+  await client.db().dropDatabase();
+  assertEquals((await runTransfer(folder, ["export", "--store", source.url])).code, 0, "an empty store is one");
 });
 
 mongoTest("an import that was cut anywhere is run again", async () => {
@@ -261,5 +283,4 @@ mongoTest("a purge waits while a store is moved, and a move that died holds it u
   assert(await harness.store.purge(border) > 0);
   await harness.transfer.begin();
   assertEquals((await meta.find({ _id: { $regex: "^move:" } }).toArray()).length, 1, "the dead one is gone");
-  assertEquals(mongo.missing, undefined);
 });
