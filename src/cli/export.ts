@@ -77,7 +77,7 @@ class Export {
     print(formatLine({ kind: "end", events: this.#events, purged: this.#purged, minutes, hours, sha256 }) + "\n");
     note(`${this.#events.toLocaleString("en")} events, and cells of ${this.#purged.toLocaleString("en")} purged ones`);
     if (this.#unreadable > 0) {
-      throw new Incomplete(`${this.#unreadable} documents are no events any more, and are not in the export`);
+      throw new Incomplete(`${this.#toldUnreadable()} They are not in this export`);
     }
   }
 
@@ -117,11 +117,21 @@ class Export {
   #compare({ totals }: Summary): void {
     const differences = this.#written.differences(totals, { own: "exported", other: "in the cells" });
     if (differences.length === 0) return;
+    if (this.#unreadable > 0) {
+      throw new Incomplete(`${this.#toldUnreadable()} The export has no end, and import refuses it`);
+    }
     for (const difference of differences) note(shown(difference));
     throw new Incomplete(
       "What was exported is not what the store counts, so the export has no end and import refuses it. Either the store " +
-        'changed meanwhile: stop what writes into it. Or its cells are wrong: "rollups verify" tells, "rollups rebuild" mends',
+        "changed meanwhile: stop what writes into it. Or an import into it was cut: run that again, and nothing else before, " +
+        "since a rebuild would destroy the cells that it moved. Or else its cells are wrong: " +
+        '"rollups verify" tells, "rollups rebuild" mends',
     );
+  }
+
+  #toldUnreadable(): string {
+    return `${this.#unreadable} documents are no events any more, as told above. Mend or delete each of them, then run ` +
+      '"rollups rebuild", and export again.';
   }
 
   #write(lines: readonly TransferLine[]): void {

@@ -244,6 +244,7 @@ processTest("transfer: an export of a store whose cells are wrong has no end, an
   assertEquals(code, 1);
   assertMatch(stderr, /exported \d+ events of .*in the cells \d+ events of/);
   assertStringIncludes(stderr, '"rollups rebuild" mends');
+  assertMatch(stderr, /an import into it was cut: run that again.* a rebuild would destroy the cells that it moved/);
   await refused(folder, Deno.readTextFileSync(folder.file("a.ndjson")), /the file was cut/);
 });
 

@@ -93,6 +93,37 @@ mongoTest("beside a hub that purges and sweeps, nothing is lost, refused or hand
   assert(count > 3_000 && count <= 3_000 + live.length, `${count}`);
 });
 
+mongoTest("a document changed by hand is told by its id, with what makes an export possible again", async () => {
+  await using folder = workFolder();
+  await using source = await openMongodb();
+  const all = events(3, (i) => ({ id: `order-${i}`, timestamp: NOON + i }));
+  await store(source.store, all);
+  await source.settle();
+  const documents = source.database.collection<{ _id: string }>("events");
+  const _id = `${TENANT}:order-1`;
+  const range = { tenant: TENANT, from: NOON, to: NOON + HOUR };
+  const run = () => runTransfer(folder, ["export", "--store", source.url], { out: "a.ndjson" });
+  const amount = (await documents.findOne({ _id }) as unknown as { amount: unknown }).amount;
+  const remedies = [
+    () => documents.updateOne({ _id }, { $set: { amount } }),
+    () => documents.deleteOne({ _id }),
+  ];
+  for (const [i, remedy] of remedies.entries()) {
+    await documents.updateOne({ _id }, { $set: { amount: "much" } });
+    const { code, stderr } = await run();
+    assertEquals(code, 1);
+    assertMatch(
+      stderr,
+      /^default:order-1 was changed by hand .*\n1 documents are no events any more.* Mend or delete .*"rollups rebuild"/,
+    );
+    assertEquals(stderr.includes("rollups verify"), false, stderr);
+    await remedy();
+    await source.store.rebuild(range);
+    const again = await run();
+    assertEquals(again, { code: 0, stdout: "", stderr: `${3 - i} events, and cells of 0 purged ones\n` });
+  }
+});
+
 mongoTest("a database whose name is mistyped is told, and not created", async () => {
   await using folder = workFolder();
   await using source = await openMongodb();
