@@ -13,7 +13,7 @@ import {
 import { HubError } from "../errors.ts";
 import { MONGODB_REPLY_DOCUMENTS } from "../limits.ts";
 import type { PrototypeDocument, PrototypeSource } from "../transfer.ts";
-import { createClient, databaseOf } from "./mongodb_client.ts";
+import { connectPatiently, createClient, databaseOf } from "./mongodb_client.ts";
 import { DatabaseProblem, explain, redact } from "./mongodb_errors.ts";
 
 const COLLECTION = "events";
@@ -25,10 +25,12 @@ const ZONE_CHARACTERS = "Z".length;
 export class MongodbPrototype implements PrototypeSource {
   readonly #client: MongoClient;
   readonly #database: Db;
+  readonly #url: string;
 
-  private constructor(client: MongoClient, database: Db) {
+  private constructor(client: MongoClient, { database, url }: { database: Db; url: string }) {
     this.#client = client;
     this.#database = database;
+    this.#url = url;
   }
 
   /** Connects. Rejects with an error for a person that never holds the password. */
@@ -39,7 +41,7 @@ export class MongodbPrototype implements PrototypeSource {
       await client.connect();
       const database = databaseOf(client, url);
       await database.command({ ping: 1 });
-      return new MongodbPrototype(client, database);
+      return new MongodbPrototype(client, { database, url });
     } catch (cause) {
       await client?.close();
       throw new Error(`Cannot read ${redact(url)}: ${explain(cause, url)}`, { cause });
@@ -47,8 +49,10 @@ export class MongodbPrototype implements PrototypeSource {
   }
 
   async count(): Promise<{ documents: number; others: number }> {
-    const events = this.#database.collection<Document>(COLLECTION);
     return await answered(async () => {
+      // Of many documents it takes longer than an answer may take.
+      await using database = await connectPatiently(this.#url);
+      const events = database.collection<Document>(COLLECTION);
       const documents = await events.countDocuments(behind(FIRST_ID));
       return { documents, others: await events.countDocuments({ tenant: null }) - documents };
     });
