@@ -7,7 +7,7 @@ import { Incomplete } from "./failure.ts";
 import { Progress } from "./progress.ts";
 import { note, onInterrupt, OutputClosed, print, shown } from "./terminal.ts";
 import { formatLine, type TransferLine } from "./transfer_lines.ts";
-import { openStore, storeOption } from "./transfer_store.ts";
+import { openStore, PASSWORD_HELP, storeOption } from "./transfer_store.ts";
 import { groupsOf, summarise, type Summary, Totals } from "./transfer_summary.ts";
 
 const EXAMPLES = `
@@ -18,7 +18,7 @@ retention purged.
 Examples:
   deno task transfer export > events.ndjson
   deno task transfer export --store sqlite:./data/eventhub.db > events.ndjson
-  deno task transfer export --store mongodb://localhost:27017/event_hub > events.ndjson`;
+  deno task transfer export --store mongodb://localhost:27017/event_hub > events.ndjson${PASSWORD_HELP}`;
 
 /** The command. */
 export function exportCommand(): Command {

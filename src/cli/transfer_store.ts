@@ -7,6 +7,11 @@ import { patientSource, patientStore } from "./patience.ts";
 /** What `EVENTHUB_STORE_URL` is when it is not set. */
 const STORE_DEFAULT = "sqlite:./data/eventhub.db";
 
+/** What the help of both commands says of URLs with a password. */
+export const PASSWORD_HELP = `
+
+"deno task" shows its command line: a URL with a password belongs into EVENTHUB_STORE_URL or EVENTHUB_PROTOTYPE_URL.`;
+
 /** The option that names the store. */
 export function storeOption(): Option {
   return new Option("--store <url>", `the store, as EVENTHUB_STORE_URL has it (default: that, else ${STORE_DEFAULT})`);
@@ -26,9 +31,12 @@ export async function openStore(
   return patientStore(open, signal);
 }
 
-/** Opens the prototype's database. */
-export async function openPrototypeStore(url: string, signal: AbortSignal): Promise<PrototypeSource> {
-  if (!/^mongodb(\+srv)?:\/\//.test(url)) throw new InvalidArgumentError("--from-prototype must be mongodb://…");
+/** Opens the prototype's database; `given` is `true` where only the environment has the URL. */
+export async function openPrototypeStore(given: string | true, signal: AbortSignal): Promise<PrototypeSource> {
+  const [name, url] = given === true
+    ? ["EVENTHUB_PROTOTYPE_URL", Deno.env.get("EVENTHUB_PROTOTYPE_URL") ?? ""]
+    : ["--from-prototype", given];
+  if (!/^mongodb(\+srv)?:\/\//.test(url)) throw new InvalidArgumentError(`${name} must be mongodb://…`);
   const source = await explained(async () => {
     const { openPrototype } = await import("../app_transfer.ts");
     return await openPrototype(url);

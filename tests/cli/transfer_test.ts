@@ -292,6 +292,10 @@ processTest("transfer: what cannot be opened is told in a sentence", async () =>
   await failing(["import", "a.ndjson", "--from-prototype", "mongodb://x"], /Name either/, { code: 2 });
   await failing(["import", "--from-prototype", "http://x"], /must be mongodb/, { code: 2 });
   await failing(["export"], /"deno task transfer" instead of "deno task cli"/, { task: "cli" });
+  await failing(["import", "--nonsense"], /"deno task transfer import --help" tells more/, { code: 2 });
+  const help = await runTransfer(folder, ["export", "--help"]);
+  assertMatch(help.stdout, /^Usage: deno task transfer export \[options\]\n/);
+  assertStringIncludes(help.stdout, "a URL with a password belongs into EVENTHUB_STORE_URL");
   await using _hub = await openFile(folder.file("data/busy.db"));
   await failing(
     ["export", "--store", folder.store("busy")],
