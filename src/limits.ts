@@ -250,6 +250,8 @@ export const ZONES_CACHED = 32;
 export const ZONE_CACHE_ENTRIES = 8_192;
 /** An event that holds retention up for longer is warned of: by the usual clock skew it does so for a day. */
 export const PURGE_HOLD_WARNED_MS = 24 * HOUR_MS;
+/** How often it is logged that an import which did not end keeps retention from purging. */
+export const PURGE_HELD_LOG_MS = HOUR_MS;
 /** Retention purges so much later than asked, so that no window that still takes events loses any. */
 export const RETENTION_SLACK_MS = HOUR_MS;
 

@@ -31,3 +31,8 @@ export function describeHeld(event: { readonly id: string; readonly timestamp: n
   return `Retention waits for event ${event.id}: its timestamp lies far ahead of its receipt, and with it purged every ` +
     `event before ${new Date(event.timestamp).toISOString()} would be refused. What came after it is kept until then`;
 }
+
+/** What is logged of a store whose retention waits for an import. */
+export const HELD_BY_IMPORT =
+  "Nothing is purged: an import into this store did not end. Run it again until it exits with 0, " +
+  "or give it up by deno task transfer import --abandon";

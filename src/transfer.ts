@@ -67,6 +67,15 @@ export interface StoreTransfer extends AsyncDisposable {
    */
   begin(): Promise<void>;
 
+  /**
+   * Notes in the store that something is put into it. From then on nothing is purged there, also when this process dies,
+   * until {@link endImport}: what is purged before all is there could not be given again.
+   */
+  beginImport(): Promise<void>;
+
+  /** Takes that note back. Harmless when there is none. */
+  endImport(): Promise<void>;
+
   /** Every tenant that has events or cells, sorted. */
   tenants(): Promise<readonly string[]>;
 

@@ -1,5 +1,6 @@
 /** `import`: puts an export, or what the prototype stored, into a store, and compares. */
 import { Command, InvalidArgumentError } from "commander";
+import { say } from "./import_comparing.ts";
 import { importFile } from "./import_file.ts";
 import { importPrototype } from "./import_prototype.ts";
 import { naiveZone, openPrototypeStore, openStore, PASSWORD_HELP, storeOption } from "./transfer_store.ts";
@@ -7,7 +8,8 @@ import { onInterrupt } from "./terminal.ts";
 
 const EXAMPLES = `
 The file is read twice: once to judge it and to ask the store whether it can take it, before anything is written. Import
-adds and never replaces, so an import that was cut is simply run again. At the end counts, totals and every cell are
+adds and never replaces, so an import that was cut is simply run again; until it exits with 0, or --abandon gives it up,
+nothing is purged there. At the end counts, totals and every cell are
 compared; the exit code is 0 only when all agree and every event was taken. Hubs may run on a MongoDB store meanwhile: those
 who follow it live are not told of what is imported.
 
@@ -21,6 +23,7 @@ interface ImportOptions {
   /** `true`: without a URL. */
   readonly fromPrototype?: string | true;
   readonly naiveZone?: string;
+  readonly abandon?: boolean;
 }
 
 /** The command. */
@@ -35,16 +38,21 @@ export function importCommand(): Command {
       "--from-prototype [url]",
       "take the events of the Python prototype from this MongoDB database instead (default: EVENTHUB_PROTOTYPE_URL)",
     )
+    .option("--abandon", "give up an import that did not end, so that retention purges there again")
     .option("--naive-zone <zone>", "zone of the prototype's clock (default: EVENTHUB_NAIVE_ZONE, else UTC)")
     .addHelpText("after", EXAMPLES)
     .action(async (file: string | undefined, options: ImportOptions) => {
       const { fromPrototype } = options;
-      if ((file === undefined) === (fromPrototype === undefined)) {
-        throw new InvalidArgumentError(
-          "Name either the file of an export, or --from-prototype with the URL of a database.",
-        );
+      const named = [file, fromPrototype, options.abandon].filter((one) => one !== undefined);
+      if (named.length !== 1) {
+        throw new InvalidArgumentError("Name either the file of an export, or --from-prototype, or --abandon.");
       }
       using interrupted = onInterrupt();
+      if (options.abandon) {
+        await using target = await openStore(options.store, { mustExist: true, signal: interrupted });
+        await target.transfer.endImport();
+        return say("Retention purges there again. What was imported stays.");
+      }
       if (fromPrototype !== undefined) {
         await using source = await openPrototypeStore(fromPrototype, interrupted);
         await using target = await openStore(options.store, { mustExist: false, signal: interrupted });

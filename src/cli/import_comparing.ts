@@ -95,6 +95,9 @@ function isSame(totals: Totals, others: Totals): boolean {
   return totals.differences(others, { own: "", other: "" }).length === 0;
 }
 
+/** Said at the end of an import that was not complete. */
+export const RETENTION_WAITS = "Nothing is purged there until an import exits with 0, or --abandon gives it up.";
+
 /** Prints a line for a person. */
 export function say(line: string): void {
   print(`${shown(line)}\n`);

@@ -2,7 +2,7 @@
 import type { Event } from "../event.ts";
 import type { CellGroup, OpenTransfer, PurgedCellsStatus, StoreTransfer } from "../transfer.ts";
 import { Incomplete } from "./failure.ts";
-import { compareRecount, compareTotals, number, say } from "./import_comparing.ts";
+import { compareRecount, compareTotals, number, RETENTION_WAITS, say } from "./import_comparing.ts";
 import { appendAll, Faults, Taking } from "./import_taking.ts";
 import { Progress } from "./progress.ts";
 import { readParts } from "./transfer_file.ts";
@@ -29,6 +29,7 @@ export async function importFile(
   say(`${path}: ${number(end.events)} events and cells of ${number(end.purged)} purged ones, from ${header.store}`);
   const before = (await summarise(transfer)).totals;
   const faults = new Faults();
+  await transfer.beginImport();
   const added = await take(path, { transfer, total: end.events, signal, faults });
   if (header.refusedThrough !== null) await transfer.refuseThrough(header.refusedThrough);
   await store.settle();
@@ -37,7 +38,10 @@ export async function importFile(
   await compareRecount(target, { tenants, faults });
   const whole = { totals, minutes: end.minutes, hours: end.hours };
   await compareTotals(target, { before, added, whole }, faults);
-  if (faults.count > 0) throw new Incomplete(`Not everything is as it was: ${number(faults.count)} faults.`);
+  if (faults.count > 0) {
+    throw new Incomplete(`Not everything is as it was: ${number(faults.count)} faults. ${RETENTION_WAITS}`);
+  }
+  await transfer.endImport();
   say("Everything agrees.");
 }
 

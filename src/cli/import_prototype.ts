@@ -6,7 +6,7 @@ import { isTimeZone } from "../time_zone.ts";
 import type { OpenTransfer, PrototypeDocument, PrototypeSource } from "../transfer.ts";
 import { InvalidArgumentError } from "commander";
 import { Incomplete } from "./failure.ts";
-import { compareRecount, compareTotals, number, say } from "./import_comparing.ts";
+import { compareRecount, compareTotals, number, RETENTION_WAITS, say } from "./import_comparing.ts";
 import { Faults, Taking } from "./import_taking.ts";
 import { Progress } from "./progress.ts";
 import { summarise } from "./transfer_summary.ts";
@@ -28,6 +28,7 @@ export async function importPrototype(
   const { documents, others } = await source.count();
   const before = (await summarise(transfer)).totals;
   const faults = new Faults();
+  await transfer.beginImport();
   const taking = new Taking(transfer, { signal, faults });
   let read = 0;
   {
@@ -58,7 +59,10 @@ export async function importPrototype(
   }
   await compareRecount(target, { tenants: [TENANT], faults });
   await compareTotals(target, { before, added: taking.added, whole: { totals: taking.added } }, faults);
-  if (faults.count > 0) throw new Incomplete(`Not everything was taken over: ${number(faults.count)} faults.`);
+  if (faults.count > 0) {
+    throw new Incomplete(`Not everything was taken over: ${number(faults.count)} faults. ${RETENTION_WAITS}`);
+  }
+  await transfer.endImport();
   say("Everything agrees.");
 }
 

@@ -45,6 +45,8 @@ export function patientStore(open: OpenTransfer, signal: AbortSignal): OpenTrans
     },
     transfer: {
       begin: () => again(() => transfer.begin()),
+      beginImport: () => again(() => transfer.beginImport()),
+      endImport: () => again(() => transfer.endImport()),
       tenants: () => again(() => transfer.tenants()),
       refusedThrough: () => again(() => transfer.refusedThrough()),
       events: (page) => again(() => transfer.events(page)),

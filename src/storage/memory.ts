@@ -40,6 +40,8 @@ export class MemoryStore implements EventStore {
   readonly #tenants = new Map<string, MemoryTenant>();
   /** Largest timestamp ever purged. */
   #purgedThrough = -Infinity;
+  /** Whether an import that did not end keeps everything. */
+  #isHeld = false;
 
   /** `eventsMax`: how many events it holds before it answers `unavailable`. */
   constructor(options: { eventsMax?: number } = {}) {
@@ -49,6 +51,7 @@ export class MemoryStore implements EventStore {
       tenants: this.#tenants,
       append: (events) => this.append(events),
       purgedThrough: () => this.#purgedThrough,
+      holdPurges: (isHeld) => void (this.#isHeld = isHeld),
       refuseThrough: (timestamp) => void (this.#purgedThrough = Math.max(this.#purgedThrough, timestamp)),
     });
   }
@@ -177,6 +180,7 @@ export class MemoryStore implements EventStore {
 
   purge(receivedBefore: number, { now = Infinity } = {}): Promise<number> {
     return this.#whileOpen(() => {
+      if (this.#isHeld) return 0;
       const purged = this.log.purge({ receivedBefore, now });
       for (const [tenant, entries] of Map.groupBy(purged, (entry) => entry.event.tenant)) {
         this.#tenant(tenant).remove(entries);

@@ -24,6 +24,7 @@ export interface MemoryParts {
   readonly append: (events: readonly Event[]) => Promise<readonly AppendStatus[]>;
   readonly purgedThrough: () => number;
   readonly refuseThrough: (timestamp: number) => void;
+  readonly holdPurges: (isHeld: boolean) => void;
 }
 
 /** Moves one store. */
@@ -36,6 +37,14 @@ export class MemoryTransfer implements StoreTransfer {
 
   begin(): Promise<void> {
     return Promise.resolve();
+  }
+
+  beginImport(): Promise<void> {
+    return Promise.resolve(this.#parts.holdPurges(true));
+  }
+
+  endImport(): Promise<void> {
+    return Promise.resolve(this.#parts.holdPurges(false));
   }
 
   tenants(): Promise<readonly string[]> {

@@ -68,10 +68,10 @@ export interface MetaDocument {
 
 /** Says that a store is being moved; in the collection `meta`, too. While one is valid nothing is purged. */
 export interface MoveDocument {
-  /** `move:` and a random text. */
+  /** `move:` and a random text; `move:import` while an import did not end, by whatever process. */
   readonly _id: string;
-  /** By the server's clock. */
-  readonly until: Date;
+  /** By the server's clock; that of an import stays until it is taken away. */
+  readonly until?: Date;
 }
 
 /** A dead letter. */

@@ -1,8 +1,13 @@
 /** Deletes the oldest events; their cells stay, and nothing as old as they were is taken any more. */
 import { getLogger } from "@logtape/logtape";
 import { type Filter, ObjectId } from "mongodb";
-import { MONGODB_COMMAND_DOCUMENTS, MONGODB_PURGE_STATE_MS, PURGE_HOLD_WARNED_MS } from "../limits.ts";
-import { describeHeld, fateOf, type PurgeBorder } from "../retention.ts";
+import {
+  MONGODB_COMMAND_DOCUMENTS,
+  MONGODB_PURGE_STATE_MS,
+  PURGE_HELD_LOG_MS,
+  PURGE_HOLD_WARNED_MS,
+} from "../limits.ts";
+import { describeHeld, fateOf, HELD_BY_IMPORT, type PurgeBorder } from "../retention.ts";
 import { MINUTE_MS, minuteOf } from "../window.ts";
 import { chunksOf, eachOf } from "./mongodb_batches.ts";
 import type { Collections, MetaDocument, MoveDocument } from "./mongodb_connection.ts";
@@ -17,6 +22,7 @@ type MetaCollections = Pick<Collections, "meta" | "session">;
 export class PurgeState {
   #throughMinute = -Infinity;
   #readAt = -Infinity;
+  #heldToldAt = -Infinity;
 
   /**
    * Whether a time lies in a minute that lost events, or before it. Such a minute is frozen: its slices are gone, so
@@ -49,6 +55,14 @@ export class PurgeState {
   async raise({ meta, session }: MetaCollections, { through, pub }: { through: Date; pub?: Date }): Promise<void> {
     await meta.updateOne({ _id: "purge" }, { $max: { through, ...(pub && { pub }) } }, { upsert: true, session });
     this.#learn({ _id: "purge", through });
+  }
+
+  /** Warns once in a while that an import keeps everything. */
+  tellHeld(): void {
+    const now = performance.now();
+    if (now - this.#heldToldAt < PURGE_HELD_LOG_MS) return;
+    this.#heldToldAt = now;
+    log.warn(HELD_BY_IMPORT);
   }
 
   #learn(found: MetaDocument | null): void {
@@ -84,6 +98,10 @@ interface PurgeOptions {
  */
 export async function purge(collections: Collections, { border, state, settle, now }: PurgeOptions): Promise<number> {
   const { events, session } = collections;
+  if (await collections.moves.findOne({ _id: IMPORT_MARK }, { session }) !== null) {
+    state.tellHeld();
+    return 0;
+  }
   if (await isMoved(collections, now())) return 0;
   let settledAt = now();
   let { damagedFrom } = await settle();
@@ -126,9 +144,14 @@ export async function purge(collections: Collections, { border, state, settle, n
 /** The documents of `meta` that say so. */
 export const MOVES: Filter<MoveDocument> = { _id: { $gte: "move:", $lt: "move;" } };
 
+/** The one that an import leaves until it is complete. */
+export const IMPORT_MARK = "move:import";
+
 /** Whether the store is being moved: events that retention would not keep are still to come, or to be read. */
 async function isMoved({ moves, session }: Collections, now: number): Promise<boolean> {
-  return await moves.findOne({ ...MOVES, until: { $gt: new Date(now) } }, { session }) !== null;
+  return await moves.findOne({ $or: [{ ...MOVES, until: { $gt: new Date(now) } }, { _id: IMPORT_MARK }] }, {
+    session,
+  }) !== null;
 }
 
 /** So many are held in memory at most. */

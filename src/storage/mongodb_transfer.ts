@@ -21,7 +21,7 @@ import { type EventDocument, eventKey, fromDocument } from "./mongodb_documents.
 import { spansIn } from "./mongodb_metrics.ts";
 import { eventsBehind, placeOf } from "./mongodb_pages.ts";
 import { addPurged, countMinutes } from "./mongodb_purged_cells.ts";
-import { MOVES, type PurgeState } from "./mongodb_purge.ts";
+import { IMPORT_MARK, MOVES, type PurgeState } from "./mongodb_purge.ts";
 import type { Settler } from "./mongodb_settle.ts";
 
 const log = getLogger(["eventhub", "mongodb"]);
@@ -55,6 +55,14 @@ export class MongodbTransfer implements StoreTransfer {
       this.#renew().catch((error) => log.warn("Retention may purge while the store is moved: {error}", { error }));
     }, MONGODB_MOVE_LEASE_MS / 4);
     await this.#parts.settle();
+  }
+
+  async beginImport(): Promise<void> {
+    await this.#run(({ moves }) => moves.updateOne({ _id: IMPORT_MARK }, { $unset: { until: "" } }, { upsert: true }));
+  }
+
+  async endImport(): Promise<void> {
+    await this.#run(({ moves }) => moves.deleteOne({ _id: IMPORT_MARK }));
   }
 
   tenants(): Promise<readonly string[]> {

@@ -50,7 +50,8 @@ export interface SentCells {
 export type TransferTask =
   | { readonly kind: "index" }
   | { readonly kind: "add"; readonly groups: readonly SentCells[]; readonly check: boolean }
-  | { readonly kind: "refuse"; readonly through: number };
+  | { readonly kind: "refuse"; readonly through: number }
+  | { readonly kind: "import"; readonly isUnderWay: boolean };
 
 /** Asked of the writer. All but `follow` and `leave` carry the number of their call. */
 export type WriterRequest =

@@ -1,10 +1,10 @@
 /** Deletes the oldest events, in steps between commits; their cells stay. */
 import { PURGE_HOLD_WARNED_MS, SQLITE_PURGE_STEP_ROWS } from "../limits.ts";
-import { describeHeld, fateOf, type PurgeBorder } from "../retention.ts";
+import { describeHeld, fateOf, HELD_BY_IMPORT, type PurgeBorder } from "../retention.ts";
 import { minuteOf } from "../window.ts";
 import { Query, writeTransaction } from "./sqlite_connection.ts";
 import { decodeTimeEntries, USER_BUCKETS, userRowId } from "./sqlite_postings.ts";
-import { LogStateQuery } from "./sqlite_schema.ts";
+import { IMPORT_MARK, LogStateQuery } from "./sqlite_schema.ts";
 import type { WriterParts } from "./sqlite_writer.ts";
 
 /** What is deleted in one step. */
@@ -21,8 +21,12 @@ type LogRow = [seq: number, tenant: number, timestamp: number, receivedAt: numbe
 
 /** Purges what {@link fateOf} says, up to the first event that stays. Each `next` is one small step. */
 export function* purge(parts: WriterParts, border: PurgeBorder): Generator<void, number> {
-  const { database, indexer } = parts;
+  const { database, indexer, held } = parts;
   const state = new LogStateQuery(database);
+  if (new Query(database, "select 1 from meta where name = ?").first(IMPORT_MARK) !== undefined) {
+    held.tell("warning", HELD_BY_IMPORT);
+    return 0;
+  }
   const select = new Query(
     database,
     "select seq, tenant, ts, received_at, id from events where seq > ? order by seq limit ?",

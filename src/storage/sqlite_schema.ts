@@ -116,6 +116,9 @@ export class LogStateQuery {
   }
 }
 
+/** What `meta` holds while an import did not end: then nothing is purged. */
+export const IMPORT_MARK = "import";
+
 /** Sums are held as `high` · SUM_BASE + `low` with 0 ≤ low < SUM_BASE. */
 export const SUM_BASE = 1_000_000_000_000;
 

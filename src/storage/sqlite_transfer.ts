@@ -63,6 +63,14 @@ export class SqliteTransfer implements StoreTransfer {
     await this.#store.move({ kind: "index" });
   }
 
+  async beginImport(): Promise<void> {
+    await this.#store.move({ kind: "import", isUnderWay: true });
+  }
+
+  async endImport(): Promise<void> {
+    await this.#store.move({ kind: "import", isUnderWay: false });
+  }
+
   // deno-lint-ignore require-await -- what the database says makes it reject, not throw
   async tenants(): Promise<readonly string[]> {
     return this.#tenants.all().map((row) => row[0] as string).sort();

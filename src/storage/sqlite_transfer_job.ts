@@ -4,6 +4,7 @@ import { Histogram } from "../histogram.ts";
 import { type CellGroup, type CountedCell, type PurgedCellsStatus, standingOf } from "../transfer.ts";
 import { HOUR_MS, hourOf, MINUTE_MS } from "../window.ts";
 import { cellKey, Fold, histogramId } from "./sqlite_cells.ts";
+import { IMPORT_MARK } from "./sqlite_schema.ts";
 import { Query, writeTransaction } from "./sqlite_connection.ts";
 import type { SentCells, TransferTask } from "./sqlite_messages.ts";
 import type { Registry } from "./sqlite_names.ts";
@@ -25,6 +26,14 @@ export function* transfer(parts: WriterParts, task: TransferTask): Generator<voi
           .run(task.through);
       });
       return appender.readPurged();
+    case "import":
+      writeTransaction(database, () => {
+        database.prepare(
+          task.isUnderWay ? "insert or replace into meta values (?, 1)" : "delete from meta where name = ?",
+        )
+          .run(IMPORT_MARK);
+      });
+      return;
     case "add":
       return appender.write((registry) => {
         const addition = new Addition(parts, registry);

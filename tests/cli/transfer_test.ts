@@ -171,11 +171,39 @@ mongoTest("an import that was cut anywhere is run again", async () => {
         (error) => assertEquals(error.message, "cut"),
       );
     }
+    {
+      await using hub = url.startsWith("sqlite:")
+        ? await openFile(folder.file("data/second.db"))
+        : await MongodbStore.open({ url, isPublished: false });
+      const held = "store" in hub ? hub.store : hub;
+      await held.settle();
+      assertEquals(await held.purge(NOON + 30 * HOUR), 0, "retention waits until the import is complete");
+    }
     const again = await runTransfer(folder, ["import", "--store", url, "a.ndjson"], {});
     assertEquals(again.code, 0, again.stderr + again.stdout);
     await using open = await openTransfer(url, { mustExist: true });
     assertEquals(await countsOf(open.transfer), expected);
   }
+});
+
+processTest("transfer: an import is given up by a word, and then retention purges again", async () => {
+  await using folder = workFolder();
+  const path = folder.file("data/target.db");
+  {
+    await using target = await openFile(path);
+    await store(target.store, [event({ receivedAt: NOON })]);
+    await target.transfer.beginImport();
+  }
+  const run = (...args: string[]) => runTransfer(folder, ["import", "--store", folder.store("target"), ...args]);
+  assertEquals((await run("--abandon", "a.ndjson")).code, 2);
+  {
+    await using target = await openFile(path);
+    assertEquals(await target.store.purge(NOON + 30 * HOUR), 0);
+  }
+  const { code, stdout } = await run("--abandon");
+  assertEquals([code, stdout], [0, "Retention purges there again. What was imported stays.\n"]);
+  await using target = await openFile(path);
+  assertEquals(await target.store.purge(NOON + 30 * HOUR), 1);
 });
 
 processTest("transfer: events merge by id, and a conflict is told by its id and replaces nothing", async () => {

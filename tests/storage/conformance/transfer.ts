@@ -283,6 +283,18 @@ const TAKING: readonly StoreCase[] = [
     },
   },
   {
+    name: "transfer: nothing is purged until an import is complete, whatever became of it",
+    run: async (harness) => {
+      await store(harness.store, [event({ receivedAt: BORDER - 1 })]);
+      await harness.transfer.endImport();
+      await harness.transfer.beginImport();
+      await harness.transfer.beginImport();
+      assertEquals(await harness.store.purge(BORDER), 0);
+      await harness.transfer.endImport();
+      assertEquals(await harness.store.purge(BORDER), 1);
+    },
+  },
+  {
     name: "transfer: events of a moved frozen minute and cells of it, in two parts",
     run: async (harness) => {
       await using source = new MemoryStore();
