@@ -2,7 +2,7 @@
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { HubError } from "../../src/errors.ts";
 import { RedisStream } from "../../src/stream/redis.ts";
-import { inboundWorker } from "../../src/stream/redis_inbound.ts";
+import { type InboundOptions, inboundWorker } from "../../src/stream/redis_inbound.ts";
 import { reasonOf } from "../../src/worker.ts";
 import { recordLogs } from "../logs.ts";
 import { TcpProxy } from "../services/proxy.ts";
@@ -25,6 +25,23 @@ async function reasonAgainst(stream: RedisStream): Promise<string> {
 
 async function cursorOf(stream: RedisStream): Promise<string> {
   return stream.cursor(TENANT, await stream.head());
+}
+
+/** Inbound events are stored nowhere; `take` is called for those that would be. */
+function inboundOptions({ url, source, take }: { url: string; source: FakeStore; take?: () => void }): InboundOptions {
+  return {
+    url,
+    source,
+    hub: {
+      publishBatch: (inputs) => {
+        take?.();
+        return Promise.resolve(inputs.map((_, index) => ({ index, id: String(index), status: "stored" as const })));
+      },
+    },
+    deadLetters: { add: () => Promise.resolve(0) },
+    now: () => 7,
+    ...QUICK_GROUP,
+  };
 }
 
 redisTest(
@@ -67,24 +84,12 @@ redisTest("what comes in by the keys of another database is not for this one", a
   await first.stream.check();
   await server.send("XADD", "events:in", "*", "user_id", "ann", "event_type", "purchase", "amount", "1");
   let taken = 0;
-  const options = (source: FakeStore, take: () => void) => ({
-    url: server.url,
-    source,
-    hub: {
-      publishBatch: (inputs: readonly unknown[]) => {
-        take();
-        return Promise.resolve(inputs.map((_, index) => ({ index, id: String(index), status: "stored" as const })));
-      },
-    },
-    deadLetters: { add: () => Promise.resolve(0) },
-    now: () => 7,
-    ...QUICK_GROUP,
-  });
-  const worker = inboundWorker(options(new FakeStore(), () => taken += 1));
+  const { url } = server;
+  const worker = inboundWorker(inboundOptions({ url, source: new FakeStore(), take: () => taken += 1 }));
   await using _second = running(worker);
   await until("the second is refused", () => worker.trouble !== null);
   assertEquals([taken, await server.send("XLEN", "events:in")], [0, 1]);
-  await using _worker = running(inboundWorker(options(first.source, () => {})));
+  await using _worker = running(inboundWorker(inboundOptions({ url, source: first.source })));
   await until("the first takes it", async () => await server.send("XLEN", "events:in") === 0);
   assertEquals(taken, 0);
 });
@@ -193,8 +198,16 @@ redisTest("a name that leads to another Redis by now: a new connection finds it"
   await using other = await RedisServer.start();
   await using proxy = TcpProxy.to(server.port);
   const source = new FakeStore();
-  await using parts = await openParts(`redis://127.0.0.1:${proxy.port}`, { ...SOON, source });
+  const url = `redis://127.0.0.1:${proxy.port}`;
+  await using parts = await openParts(url, { ...SOON, source });
+  await using _inbound = running(inboundWorker(inboundOptions({ url, source })));
   await using reader = new Reader(parts.stream, await cursorOf(parts.stream));
+  const bringIn = (to: RedisServer) =>
+    to.send("XADD", "events:in", "*", "user_id", "ann", "event_type", "purchase", "amount", "1");
+  const whenTaken = (from: RedisServer) =>
+    until("inbound events are taken", async () => await from.send("XLEN", "events:in") === 0);
+  await bringIn(server);
+  await whenTaken(server);
   proxy.target = other.port;
   await using current = await RedisStream.open({ url: other.url, source: silent(source), ...QUICK });
   await current.check();
@@ -206,5 +219,7 @@ redisTest("a name that leads to another Redis by now: a new connection finds it"
   await reader.whenSeen(all);
   await whenCounted(source);
   assertEquals([await server.send("XLEN", "events"), await other.send("XLEN", "events")], [0, 20]);
+  await bringIn(other);
+  await whenTaken(other);
   assertEquals((await source.epochs()).length, 2);
 });
