@@ -224,6 +224,8 @@ export class RedisStream implements EventStream {
    */
   async #goOn(state: StreamState, place: Place): Promise<{ place: Place; reset: Reset | null }> {
     const replay = (reason: Reset["reason"]): Reset => ({ reason, mode: "replay" });
+    // An epoch that began in another Redis is unknown here until the store is asked.
+    if (place.epoch.number > state.epoch.number) await this.#epochs.compare();
     if (this.#epochs.find(place.epoch) === null) {
       return { place: await this.#replay.oldest(state), reset: replay("epoch") };
     }

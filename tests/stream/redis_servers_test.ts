@@ -176,6 +176,25 @@ redisTest("what only a former Redis was given is counted, and published in the o
   assertEquals(reader.resets, []);
 });
 
+redisTest(
+  "a cursor of the Redis that is in use tells who has not asked yet, instead of all over again",
+  async (server) => {
+    await using other = await RedisServer.start();
+    const source = new FakeStore();
+    const late = { ...QUICK, compareMs: 3_600_000 };
+    await using former = await RedisStream.open({ url: server.url, source, ...late });
+    await source.append(events(20));
+    await former.whenPublished();
+    await using current = await RedisStream.open({ url: other.url, source: silent(source), ...late });
+    const after = await current.head();
+    const cursor = current.cursor(TENANT, after);
+    const error = await assertRejects(() => former.open(TENANT, { cursor }), HubError);
+    assertEquals(error.code, "unavailable");
+    await assertRejects(() => former.read({ after, limit: 10, tenant: TENANT }), HubError);
+    assertMatch(await reasonAgainst(former), REPLACED);
+  },
+);
+
 redisTest("where nobody uses the other Redis any more, the former one is used again", async (server) => {
   await using other = await RedisServer.start();
   const source = new FakeStore();
