@@ -63,6 +63,8 @@ export interface RedisStreamOptions {
   readonly timeoutMs?: number;
   /** How often the store is asked whether another Redis is in use, milliseconds. */
   readonly compareMs?: number;
+  /** How long nobody has followed another Redis before a former one is used again, milliseconds. */
+  readonly followedMs?: number;
 }
 
 /** The stream of one process: it publishes what the store of this process takes, and hands out what all publish. */
@@ -83,12 +85,12 @@ export class RedisStream implements EventStream {
   #checking: Promise<void> | null = null;
 
   private constructor(options: RedisStreamOptions) {
-    const { url, source, prefix = "events", timeoutMs } = options;
+    const { url, source, prefix = "events", timeoutMs, followedMs } = options;
     this.#source = source;
     this.#retentionMinMs = options.retentionMinMs ?? RETENTION_MIN_MS;
     this.#connection = new RedisConnection(url, { name: "eventhub", timeoutMs });
     this.#keys = new RedisKeys(prefix);
-    this.#epochs = new RedisEpochs(source, this.#connection, this.#keys, { announces: true });
+    this.#epochs = new RedisEpochs(source, this.#connection, this.#keys, { announces: true, followedMs });
     this.#publisher = new Publisher({
       source,
       connection: this.#connection,

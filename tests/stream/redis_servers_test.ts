@@ -198,7 +198,7 @@ redisTest(
 redisTest("where nobody uses the other Redis any more, the former one is used again", async (server) => {
   await using other = await RedisServer.start();
   const source = new FakeStore();
-  await using former = await openParts(server.url, { ...SOON, source });
+  await using former = await openParts(server.url, { ...SOON, source, followedMs: 500 });
   await using reader = new Reader(former.stream, await cursorOf(former.stream));
   {
     await using current = await RedisStream.open({ url: other.url, source: silent(source), ...SOON, ...QUICK });
@@ -207,11 +207,39 @@ redisTest("where nobody uses the other Redis any more, the former one is used ag
   }
   const all = events(20);
   await source.append(all);
-  source.skewMs = 60_000;
   await reader.whenSeen(all);
   await whenCounted(source);
   assertEquals((await source.epochs()).length, 3);
 });
+
+redisTest(
+  "while the store is away nobody can follow the other Redis, and the former one stays unused",
+  async (server) => {
+    await using other = await RedisServer.start();
+    const source = new FakeStore();
+    await using former = await RedisStream.open({ url: server.url, source, ...SOON, ...QUICK });
+    await former.check();
+    await using current = await RedisStream.open({ url: other.url, source: silent(source), ...QUICK });
+    await current.check();
+    await until("the former one is given up", () => former.check().then(() => false, () => true));
+    const read = source.epochs.bind(source);
+    let [failures, readings] = [0, 0];
+    source.epochs = () => {
+      failures += 1;
+      return Promise.reject(new HubError("unavailable", "The store is away"));
+    };
+    await until("the store is missed", () => failures > 0);
+    // A minute later it is back, and the processes on the other one have not noted anything yet.
+    source.skewMs = 60_000;
+    source.epochs = () => {
+      readings += 1;
+      return read();
+    };
+    await until("the former one has read the store again", () => readings > 1);
+    assertMatch(await reasonAgainst(former), REPLACED);
+    assertEquals((await read()).length, 2);
+  },
+);
 
 redisTest("a name that leads to another Redis by now: a new connection finds it", async (server) => {
   await using other = await RedisServer.start();
