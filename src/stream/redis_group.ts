@@ -197,11 +197,13 @@ export class GroupWorker implements SupervisedWorker {
     this.#claimAt = performance.now();
     const { group, claimIdleMs = CLAIM_IDLE_MS } = this.#options;
     for (let start = "0-0"; !session.signal.aborted;) {
-      const claim = [this.#stream, group, session.slot.consumer, claimIdleMs, start, "COUNT", CLAIM_ENTRIES];
+      const count = Math.min(CLAIM_ENTRIES, this.#entriesMax);
+      const claim = [this.#stream, group, session.slot.consumer, claimIdleMs, start, "COUNT", count];
       const [next, entries = [], gone] = await session.connection.send("XAUTOCLAIM", ...claim) as readonly Reply[];
       // It takes those whose message is gone out of the list, however short they lie there.
       this.#reportGone(((gone ?? []) as readonly string[]).length);
       const there = toEntries(entries);
+      this.#measure(there);
       if (there.length > 0) await this.#options.admit?.(session.connection);
       // Before Redis 7 those whose message is gone are taken over without being named: they are found among the own.
       const areAllThere = there.length === (entries as readonly Reply[]).length;
@@ -251,18 +253,22 @@ export class GroupWorker implements SupervisedWorker {
   }
 
   async #read({ reader, slot }: Session, after: string, blockMs: number | null): Promise<readonly RawEntry[]> {
-    const { group, entriesMax } = this.#options;
+    const { group } = this.#options;
     const block = blockMs === null ? [] : ["BLOCK", blockMs];
     const count = ["COUNT", this.#entriesMax];
     const command = ["GROUP", group, slot.consumer, ...count, ...block, "STREAMS", this.#stream, after];
     const reply = await reader.send("XREADGROUP", ...command) as readonly (readonly Reply[])[] | null;
     const entries = toEntries(reply?.[0]?.[1]);
     await this.#options.admit?.(reader);
-    if (entries.length > 0) {
-      const fitting = Math.floor(GROUP_READ_BYTES * entries.length / Math.max(1, bytesOf(entries)));
-      this.#entriesMax = Math.min(entriesMax, Math.max(1, fitting));
-    }
+    this.#measure(entries);
     return entries;
+  }
+
+  /** Of entries as large as these no more are read at once than fit. */
+  #measure(entries: readonly RawEntry[]): void {
+    if (entries.length === 0) return;
+    const fitting = Math.floor(GROUP_READ_BYTES * entries.length / Math.max(1, bytesOf(entries)));
+    this.#entriesMax = Math.min(this.#options.entriesMax, Math.max(1, fitting));
   }
 
   /** What is trimmed before anybody was given it is not even pending: only the floor of the stream tells. */
