@@ -152,12 +152,13 @@ export class RedisStream implements EventStream {
 
   /**
    * Takes the entries of a user out of the stream, after the store has erased the events. Answers how many. It is done
-   * once more a minute later, for what other processes had on its way.
+   * once more a minute later, for what other processes had on its way. Rejects in a former Redis: the entries are elsewhere.
    */
   async forget(tenant: string, userId: string): Promise<number> {
     this.#publisher.forget(tenant, userId);
     // Nothing of this database is there.
     if (await this.#epochs.isForeign()) return 0;
+    await this.#epochs.compare();
     const search = () => unlessRefused(forgetUser(this.#connection, { keys: this.#keys, tenant, userId }));
     const forgotten = await search();
     const again = wait(STREAM_SEARCH_AGAIN_MS, this.#stopping.signal).then(async () => {

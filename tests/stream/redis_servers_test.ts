@@ -195,6 +195,19 @@ redisTest(
   },
 );
 
+redisTest("an erasure in a former Redis does not pass for one in the Redis that is in use", async (server) => {
+  await using other = await RedisServer.start();
+  const source = new FakeStore();
+  const late = { ...QUICK, compareMs: 3_600_000 };
+  await using former = await RedisStream.open({ url: server.url, source, ...late });
+  await former.check();
+  await using current = await RedisStream.open({ url: other.url, source: silent(source), ...late });
+  await current.check();
+  const error = await assertRejects(() => former.forget(TENANT, "user-1"), HubError);
+  assertEquals(error.code, "unavailable");
+  assertEquals(await current.forget(TENANT, "user-1"), 0);
+});
+
 redisTest("where nobody uses the other Redis any more, the former one is used again", async (server) => {
   await using other = await RedisServer.start();
   const source = new FakeStore();
