@@ -230,12 +230,12 @@ export class RedisStream implements EventStream {
     // An epoch that began in another Redis is unknown here until the store is asked.
     if (place.epoch.number > state.epoch.number) await this.#epochs.compare();
     if (this.#epochs.find(place.epoch) === null) {
-      return { place: await this.#replay.oldest(state), reset: replay("epoch") };
+      return { place: await this.#replay.oldest(state, { told: true }), reset: replay("epoch") };
     }
     const isOlder = place.epoch.number !== state.epoch.number;
     const id = place.phase === "stream" ? place.id : place.head;
     if (!isOlder && compareIds(id, state.last) > 0) {
-      return { place: await this.#replay.oldest(state), reset: replay("future") };
+      return { place: await this.#replay.oldest(state, { told: true }), reset: replay("future") };
     }
     if (await this.#isExpired(state, place)) return { place: await this.#replay.oldest(state), reset: EXPIRED };
     if (isOlder) return { place: this.#replay.lost(state, place), reset: replay("epoch") };

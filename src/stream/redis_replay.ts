@@ -11,13 +11,7 @@
  * before (or the stream has just failed), because some events may come again.
  */
 import { heldBytes } from "../event.ts";
-import {
-  LOG_PAGE_BYTES_MAX,
-  REPLAY_MARGIN_MS,
-  REPLAY_OVERLAP_ENTRIES,
-  REPLAY_SKEW_MS,
-  STREAM_SKEW_MS,
-} from "../limits.ts";
+import { LOG_PAGE_BYTES_MAX, REPLAY_MARGIN_MS, REPLAY_SKEW_MS, STREAM_SKEW_MS } from "../limits.ts";
 import type { Epoch, PublicationPage, PublicationPlace, PublicationSource, StoredEvent } from "../publication.ts";
 import type { LogPage, Position, Reset } from "../stream.ts";
 import type { RedisEpochs, StreamState } from "./redis_epochs.ts";
@@ -52,11 +46,14 @@ export class Replay {
     this.#overlap = new Overlap(epochs);
   }
 
-  /** The place before the oldest event the store keeps; the head of the stream when there is none. */
-  async oldest(state: StreamState): Promise<Place> {
+  /**
+   * The place before the oldest event the store keeps; the head of the stream when there is none. `told`: the reader is
+   * told that events may come again.
+   */
+  async oldest(state: StreamState, { told = false }: { told?: boolean } = {}): Promise<Place> {
     const oldest = await this.#source.oldest();
     if (oldest === null) return streamPlace(state.epoch, state.last);
-    return placeAt(state, { pub: oldest, pend: "" });
+    return { ...placeAt(state, { pub: oldest, pend: "" }), told };
   }
 
   /** The place from which nothing is missed that was behind a lost place. The reader is told of it. */
@@ -170,11 +167,8 @@ export class Replay {
     place: ReplayPlace,
     entries: readonly StoredEvent[],
   ): Promise<{ entries: readonly StoredEvent[]; isComplete: boolean }> {
-    const behind = await this.#overlap.behind(place);
-    return {
-      entries: behind.size === 0 ? entries : entries.filter(({ pend }) => !behind.has(pend)),
-      isComplete: behind.size < REPLAY_OVERLAP_ENTRIES,
-    };
+    const { pends, isComplete } = await this.#overlap.behind(place);
+    return { entries: pends.size === 0 ? entries : entries.filter(({ pend }) => !pends.has(pend)), isComplete };
   }
 }
 
