@@ -283,8 +283,10 @@ export class GroupWorker implements SupervisedWorker {
     const isBehind = typeof floor === "string" && floor !== "" && delivered !== undefined &&
       compareIds(delivered, floor) < 0;
     if (!isBehind) return this.#overrun.end();
-    this.#overrun.begin(floor);
-    this.#lost += await skipTrimmed(connection, { stream: this.#stream, group: this.#options.group });
+    // The floor is the first entry that is left: the last one the group was given may be the last one that is gone.
+    const skipped = await skipTrimmed(connection, { stream: this.#stream, group: this.#options.group });
+    if (skipped !== 0) this.#overrun.begin(floor);
+    this.#lost += skipped ?? 0;
   }
 
   /** A server that is out of memory creates nothing, but what is there can be worked on. */
