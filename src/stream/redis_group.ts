@@ -273,7 +273,7 @@ export class GroupWorker implements SupervisedWorker {
     this.#entriesMax = Math.min(this.#options.entriesMax, Math.max(1, fitting));
   }
 
-  /** What is trimmed before anybody was given it is not even pending: only the floor of the stream tells. */
+  /** What is trimmed before anybody was given it is not even pending: the floor of the stream tells, and Redis 7 how much. */
   async #lookForOverrun(connection: RedisConnection): Promise<void> {
     const [groups, floor] = await Promise.all([
       groupsOf(connection, this.#stream),
