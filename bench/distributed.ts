@@ -5,7 +5,12 @@
 import { distributedLacking, mongoKind, openServers, type TestServers } from "../tests/services/distributed.ts";
 import { mongo } from "../tests/services/mongo.ts";
 import { getJson } from "../tests/soak/api.ts";
+import { Freshness } from "../tests/soak/freshness.ts";
+import { Ledger } from "../tests/soak/ledger.ts";
+import { percentile } from "../tests/soak/options.ts";
 import { type HubProcess, startHub } from "../tests/soak/process.ts";
+import { ndjsonSender } from "../tests/soak/send.ts";
+import { SteadyLoad } from "../tests/soak/steady_load.ts";
 import { httpGenerator, loadHttp } from "./http_load.ts";
 import type { Effort } from "./ingest.ts";
 import type { MongoLoad, MongoLoadResult } from "./mongo_load.ts";
@@ -17,6 +22,12 @@ const BATCH_CONNECTIONS = 16;
 const BATCH_EVENTS = 500;
 /** Shorter than this, counting that falls behind would not show. */
 const SETTLED_SECONDS_MIN = 60;
+/** The load under which the freshness of the metrics is measured, and how often it is. */
+const FRESH_EVENTS_PER_SECOND = 2_000;
+const FRESH_SENDERS = 4;
+const FRESH_PROBES_PER_SECOND = 10;
+const FRESH_P99_MAX_MS = 2_000;
+const FRESH_TIMEOUT_MS = 30_000;
 /** Asked where it is MongoDB itself that answers. */
 const ACKNOWLEDGED_RATIO_MIN = 0.5;
 const SETTLED_RATIO_MIN = 0.25;
@@ -61,7 +72,34 @@ export async function benchDistributed(effort: Effort): Promise<Row[]> {
     row(`distributed, ${lastingName}`, batched, "acknowledged", ACKNOWLEDGED_RATIO_MIN),
     row("distributed, of these counted by its end", batched, "counted", SETTLED_RATIO_MIN),
     row(`distributed, single POST /events, ${CONNECTIONS} connections`, single, "acknowledged"),
+    await benchFreshness(effort),
   ];
+}
+
+/** From the acknowledgement of an event to the answer of `GET /aggregates` that shows it, under a steady load. */
+async function benchFreshness({ seconds }: Effort): Promise<Row> {
+  await using servers = await openServers();
+  await using app = await startRole(servers, "http");
+  await using _rollup = await startRole(servers, "rollup");
+  const ledger = new Ledger();
+  const senders = Array.from({ length: FRESH_SENDERS }, () => ndjsonSender(app.httpUrl, BATCH_EVENTS));
+  const load = new SteadyLoad({ senders, eventsPerSecond: FRESH_EVENTS_PER_SECOND, ledger, prefix: "bench" });
+  const freshness = new Freshness({ httpUrl: app.httpUrl, ledger, probesPerSecond: FRESH_PROBES_PER_SECOND });
+  await new Promise((resolve) => setTimeout(resolve, seconds * 1_000));
+  await load.stop();
+  const unseen = await freshness.stop(FRESH_TIMEOUT_MS);
+  if (unseen > 0) throw new Error(`${unseen} events are not in the metrics after ${FRESH_TIMEOUT_MS} ms`);
+  const p99Ms = percentile(freshness.samples, 0.99);
+  return {
+    name: `distributed, metrics show an event, at ${FRESH_EVENTS_PER_SECOND} events/s`,
+    unit: "ms (p50)",
+    hub: percentile(freshness.samples, 0.5),
+    p99Ms,
+    target: `p99 < ${FRESH_P99_MAX_MS} ms`,
+    met: p99Ms < FRESH_P99_MAX_MS,
+    note: `on ${mongoKind}; ${freshness.samples.length} events asked for`,
+    runs: [freshness.samples],
+  };
 }
 
 /** Runs of the hub and of the driver alone. */

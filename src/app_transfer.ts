@@ -7,7 +7,7 @@ import type { OpenTransfer, PrototypeSource } from "./transfer.ts";
 
 /** How a store is opened. */
 export interface OpenOptions {
-  /** Whether a file that is not there is an error and not a new store. */
+  /** Whether a file that is not there, or a database without a store, is an error and not a new store. */
   readonly mustExist: boolean;
 }
 
@@ -23,7 +23,7 @@ export async function openTransfer(url: string, options: OpenOptions): Promise<O
     case "sqlite":
       return await openSqlite(store, options);
     case "mongodb":
-      return await openMongodb(store);
+      return await openMongodb(store, options);
   }
 }
 
@@ -49,10 +49,13 @@ async function openSqlite(
   return { store, transfer, [Symbol.asyncDispose]: () => opened.disposeAsync() };
 }
 
-async function openMongodb({ url }: Extract<Config["store"], { kind: "mongodb" }>): Promise<OpenTransfer> {
+async function openMongodb(
+  { url }: Extract<Config["store"], { kind: "mongodb" }>,
+  { mustExist }: OpenOptions,
+): Promise<OpenTransfer> {
   const { MongodbStore } = await import("./storage/mongodb.ts");
   await using opening = new AsyncDisposableStack();
-  const store = opening.use(await MongodbStore.open({ url }));
+  const store = opening.use(await MongodbStore.open({ url, mustExist }));
   const transfer = opening.use(store.transfer);
   const opened = opening.move();
   return { store, transfer, [Symbol.asyncDispose]: () => opened.disposeAsync() };

@@ -133,6 +133,8 @@ const NOT_YET: Readonly<Record<string, string>> = {
 };
 
 const PREFIX = "EVENTHUB_";
+/** What only the command line reads: a hub may be started in the same environment. */
+const COMMAND_LINE: ReadonlySet<string> = new Set(["EVENTHUB_PROTOTYPE_URL"]);
 const TEST_PREFIX = "EVENTHUB_TEST_";
 
 /**
@@ -268,6 +270,7 @@ function withoutPassword(url: string): string {
 /** What is wrong with the name of a variable, whatever its value; `null` for nothing. */
 function nameProblem(name: string): string | null {
   if (!name.startsWith(PREFIX) || name.startsWith(TEST_PREFIX) || Object.hasOwn(SETTINGS, name)) return null;
+  if (COMMAND_LINE.has(name)) return null;
   const notYet = NOT_YET[name];
   if (notYet !== undefined) return notYet;
   const known = Object.keys(SETTINGS).concat(Object.keys(NOT_YET)).filter((other) => other.startsWith(PREFIX));

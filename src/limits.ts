@@ -280,5 +280,7 @@ export const SSE_BLOCK_CHARACTERS_MAX = MEBIBYTE;
 export const TRANSFER_EVENTS_PAGE = 1_000;
 /** Minutes or hours of cells that a move reads or adds at once, in one transaction. */
 export const TRANSFER_CELLS_PAGE = 256;
+/** Pairs of tenant and event type that a move keeps the totals of: some 100 MiB. A store or file of more is not moved. */
+export const TRANSFER_TOTALS_MAX = 500_000;
 /** How long an import waits for a store that does not answer before it stops. */
 export const TRANSFER_RETRY_MS = 30 * SECOND_MS;

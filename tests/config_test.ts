@@ -60,6 +60,7 @@ Deno.test("config: everything that can be set is read", () => {
     EVENTHUB_LOG_LEVEL: "debug",
     EVENTHUB_LOG_FORMAT: "pretty",
     EVENTHUB_TEST_REQUIRE: "redis",
+    EVENTHUB_PROTOTYPE_URL: "mongodb://user:secret@elsewhere/event_hub",
   });
   assertEquals(config, {
     host: "::1",

@@ -37,6 +37,17 @@ check("the image runs with the permissions of deno task start, its data folder r
   assertEquals([words[0], words[1], words.at(-1)], ["deno", "run", "main.ts"]);
 });
 
+check("stores are moved in a container with the permissions of deno task transfer, and fetch nothing", () => {
+  const task: string = JSON.parse(read("deno.json")).tasks.transfer.command.replaceAll("./data", "/data");
+  const commands = read("docs/operations.md").replaceAll("\\\n", " ").split("\n")
+    .filter((line) => line.startsWith("docker run") && line.includes("src/cli/main.ts"));
+  assertEquals(commands.map((command) => /main\.ts (\w+)/.exec(command)?.[1]), ["export", "import"]);
+  for (const command of commands) {
+    const [, words] = command.split("--entrypoint deno eventhub ");
+    assertEquals(flagsOf(words!.split(/\s+/)), flagsOf([...task.split(/\s+/), "--cached-only"]));
+  }
+});
+
 check("the image is of the Deno that the project is tested with, for any processor, and does not run as root", () => {
   const { head, build, runtime } = stages();
   const version = /^DENO_VERSION=(.+)$/m.exec(read(".ci/run"))?.[1];

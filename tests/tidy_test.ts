@@ -162,6 +162,7 @@ rule("every driver stands under the suite of its port", () => {
   const suites = [
     { folder: "src/storage", port: "implements EventStore", suite: "tests/storage/conformance.ts" },
     { folder: "src/storage", port: "implements DeadLetters", suite: "tests/storage/dead_letters_conformance.ts" },
+    { folder: "src/storage", port: "implements StoreTransfer", suite: "tests/storage/conformance.ts" },
     { folder: "src/stream", port: "implements EventStream", suite: "tests/stream/conformance.ts" },
   ];
   const breaches: string[] = [];

@@ -7,7 +7,7 @@ import { Incomplete } from "./failure.ts";
 import { Progress } from "./progress.ts";
 import { note, onInterrupt, OutputClosed, print, shown } from "./terminal.ts";
 import { formatLine, type TransferLine } from "./transfer_lines.ts";
-import { openStore, storeOption } from "./transfer_store.ts";
+import { openStore, PASSWORD_HELP, storeOption } from "./transfer_store.ts";
 import { groupsOf, summarise, type Summary, Totals } from "./transfer_summary.ts";
 
 const EXAMPLES = `
@@ -18,7 +18,7 @@ retention purged.
 Examples:
   deno task transfer export > events.ndjson
   deno task transfer export --store sqlite:./data/eventhub.db > events.ndjson
-  deno task transfer export --store mongodb://localhost:27017/event_hub > events.ndjson`;
+  deno task transfer export --store mongodb://localhost:27017/event_hub > events.ndjson${PASSWORD_HELP}`;
 
 /** The command. */
 export function exportCommand(): Command {
@@ -28,7 +28,7 @@ export function exportCommand(): Command {
     .addHelpText("after", EXAMPLES)
     .action(async ({ store }: { store?: string }) => {
       using interrupted = onInterrupt();
-      await using open = await openStore(store, { mustExist: true });
+      await using open = await openStore(store, { mustExist: true, signal: interrupted });
       await open.transfer.begin();
       try {
         await new Export(open.transfer, interrupted).run(open.store.name);
@@ -77,7 +77,7 @@ class Export {
     print(formatLine({ kind: "end", events: this.#events, purged: this.#purged, minutes, hours, sha256 }) + "\n");
     note(`${this.#events.toLocaleString("en")} events, and cells of ${this.#purged.toLocaleString("en")} purged ones`);
     if (this.#unreadable > 0) {
-      throw new Incomplete(`${this.#unreadable} documents are no events any more, and are not in the export`);
+      throw new Incomplete(`${this.#toldUnreadable()} They are not in this export`);
     }
   }
 
@@ -117,11 +117,21 @@ class Export {
   #compare({ totals }: Summary): void {
     const differences = this.#written.differences(totals, { own: "exported", other: "in the cells" });
     if (differences.length === 0) return;
+    if (this.#unreadable > 0) {
+      throw new Incomplete(`${this.#toldUnreadable()} The export has no end, and import refuses it`);
+    }
     for (const difference of differences) note(shown(difference));
     throw new Incomplete(
       "What was exported is not what the store counts, so the export has no end and import refuses it. Either the store " +
-        'changed meanwhile: stop what writes into it. Or its cells are wrong: "rollups verify" tells, "rollups rebuild" mends',
+        "changed meanwhile: stop what writes into it. Or an import into it was cut: run that again, and nothing else before, " +
+        "since a rebuild would destroy the cells that it moved. Or else its cells are wrong: " +
+        '"rollups verify" tells, "rollups rebuild" mends',
     );
+  }
+
+  #toldUnreadable(): string {
+    return `${this.#unreadable} documents are no events any more, as told above. Mend or delete each of them, then run ` +
+      '"rollups rebuild", and export again.';
   }
 
   #write(lines: readonly TransferLine[]): void {

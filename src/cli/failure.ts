@@ -1,5 +1,6 @@
 /** What went wrong, as an exit code and sentences. */
 import { CommanderError, InvalidArgumentError } from "commander";
+import { HubError } from "../errors.ts";
 import { HubProblem, HubUnreachable } from "./client.ts";
 import { GaveUp } from "./delivery.ts";
 import { OutputClosed } from "./terminal.ts";
@@ -25,6 +26,12 @@ export function outcomeOf(error: unknown): { code: number; message: string } {
   if (error instanceof HubProblem || error instanceof HubUnreachable) {
     return { code: EXIT_FAILED, message: error.message };
   }
+  if (error instanceof HubError) return { code: EXIT_FAILED, message: sentenceOf(error) };
   if (error instanceof GaveUp || error instanceof Incomplete) return { code: EXIT_FAILED, message: error.message };
   return { code: EXIT_FAILED, message: error instanceof Error ? error.stack ?? error.message : String(error) };
+}
+
+/** An error of a store, without the stack: its message, and what the database said. */
+export function sentenceOf({ message, cause }: HubError): string {
+  return cause instanceof Error ? `${message} (${cause.message})` : message;
 }

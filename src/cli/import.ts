@@ -2,7 +2,7 @@
 import { Command, InvalidArgumentError } from "commander";
 import { importFile } from "./import_file.ts";
 import { importPrototype } from "./import_prototype.ts";
-import { naiveZone, openPrototypeStore, openStore, storeOption } from "./transfer_store.ts";
+import { naiveZone, openPrototypeStore, openStore, PASSWORD_HELP, storeOption } from "./transfer_store.ts";
 import { onInterrupt } from "./terminal.ts";
 
 const EXAMPLES = `
@@ -14,11 +14,12 @@ who follow it live are not told of what is imported.
 Examples:
   deno task transfer import --store mongodb://localhost:27017/event_hub events.ndjson
   deno task transfer import --store sqlite:./data/other.db events.ndjson
-  deno task transfer import --from-prototype mongodb://localhost:27017/event_hub`;
+  deno task transfer import --from-prototype mongodb://localhost:27017/event_hub${PASSWORD_HELP}`;
 
 interface ImportOptions {
   readonly store?: string;
-  readonly fromPrototype?: string;
+  /** `true`: without a URL. */
+  readonly fromPrototype?: string | true;
   readonly naiveZone?: string;
 }
 
@@ -30,7 +31,10 @@ export function importCommand(): Command {
     )
     .argument("[file]", "what export wrote")
     .addOption(storeOption())
-    .option("--from-prototype <url>", "take the events of the Python prototype from this MongoDB database instead")
+    .option(
+      "--from-prototype [url]",
+      "take the events of the Python prototype from this MongoDB database instead (default: EVENTHUB_PROTOTYPE_URL)",
+    )
     .option("--naive-zone <zone>", "zone of the prototype's clock (default: EVENTHUB_NAIVE_ZONE, else UTC)")
     .addHelpText("after", EXAMPLES)
     .action(async (file: string | undefined, options: ImportOptions) => {
@@ -42,11 +46,11 @@ export function importCommand(): Command {
       }
       using interrupted = onInterrupt();
       if (fromPrototype !== undefined) {
-        await using source = await openPrototypeStore(fromPrototype);
-        await using target = await openStore(options.store, { mustExist: false });
+        await using source = await openPrototypeStore(fromPrototype, interrupted);
+        await using target = await openStore(options.store, { mustExist: false, signal: interrupted });
         return await importPrototype(source, target, { signal: interrupted, zone: naiveZone(options.naiveZone) });
       }
-      await using target = await openStore(options.store, { mustExist: false });
+      await using target = await openStore(options.store, { mustExist: false, signal: interrupted });
       await importFile(file!, target, { signal: interrupted });
     });
 }

@@ -51,7 +51,7 @@ export async function compareTotals(
 ): Promise<void> {
   const now = await summarise(transfer);
   const types = [...now.totals.entries()].length;
-  const isAlone = now.totals.differences(whole.totals, { own: "", other: "" }).length === 0;
+  const isAlone = isSame(now.totals, whole.totals);
   if (!isAlone) {
     const names = { own: "added to the store", other: "imported" };
     const grown = now.totals.since(before);
@@ -59,6 +59,7 @@ export async function compareTotals(
     // Hubs may take events meanwhile: then there are more. That there are fewer, or as many of another sum, has no excuse.
     const isWrong = [...others.entries()].some(({ count }) => count <= 0);
     if (isWrong) { for (const difference of grown.differences(added, names)) faults.tell(difference); }
+    tellMissing(now.totals, { whole: whole.totals, isOwn: before.count === 0 && isSame(grown, added), faults });
     const meanwhile = others.count > 0 ? `, ${number(others.count)} of them stored by others meanwhile` : "";
     say(
       `compared: totals of ${number(types)} tenants and types before and after. The store holds other events, too` +
@@ -78,6 +79,20 @@ export async function compareTotals(
     }
     say(`compared: ${number(now[span].cells)} cells of ${span} with those of the source`);
   }
+}
+
+/** Whatever else a store holds, it never counts less than the source; and nothing else at all when all is `isOwn`. */
+function tellMissing(
+  now: Totals,
+  { whole, isOwn, faults }: { whole: Totals; isOwn: boolean; faults: Faults },
+): void {
+  const names = { own: "the store counts", other: "the source" };
+  const missing = [...now.since(whole).entries()].some(({ count }) => count < 0);
+  if (missing || isOwn) { for (const difference of now.differences(whole, names)) faults.tell(difference); }
+}
+
+function isSame(totals: Totals, others: Totals): boolean {
+  return totals.differences(others, { own: "", other: "" }).length === 0;
 }
 
 /** Prints a line for a person. */

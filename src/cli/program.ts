@@ -44,11 +44,22 @@ export function createProgram(version: string): Command {
     ]
   ) program.addCommand(command);
   for (const command of [program, ...descendants(program)]) adopt(command);
+  for (const command of program.commands.filter((one) => MOVES.has(one.name()))) adoptMove(command);
   return program;
 }
 
 function descendants(command: Command): Command[] {
   return command.commands.flatMap((each) => [each, ...descendants(each)]);
+}
+
+/** Commands that open stores themselves, and so are run by a task with more permissions. */
+const MOVES: ReadonlySet<string> = new Set(["export", "import"]);
+
+/** They call themselves what they are run as. */
+function adoptMove(command: Command): void {
+  const name = `deno task transfer ${command.name()}`;
+  command.configureHelp({ commandUsage: () => `${name} ${command.usage()}` })
+    .showHelpAfterError(`("${name} --help" tells more)`);
 }
 
 /** Errors are thrown rather than ending the process, and nothing asks the environment about colours. */

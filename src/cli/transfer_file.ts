@@ -1,7 +1,12 @@
 /** Reads the file of an export in parts that a store takes at once, and judges it as a whole. */
 import { createHash } from "node:crypto";
 import { type Event, heldBytes } from "../event.ts";
-import { CLI_BATCH_BYTES_MAX, CLI_BATCH_EVENTS_MAX, TRANSFER_CELLS_PAGE } from "../limits.ts";
+import {
+  CLI_BATCH_BYTES_MAX,
+  CLI_BATCH_EVENTS_MAX,
+  EVENT_TYPES_PER_TENANT_MAX,
+  TRANSFER_CELLS_PAGE,
+} from "../limits.ts";
 import type { CellGroup, CountedCell } from "../transfer.ts";
 import { Incomplete } from "./failure.ts";
 import { type InputLine, LineReader } from "./lines.ts";
@@ -15,6 +20,8 @@ export type Part =
   | { readonly kind: "total"; readonly total: TotalLine }
   | { readonly kind: "end"; readonly end: End };
 
+type PurgedLine = Extract<TransferLine, { kind: "purged" }>;
+
 /** What may follow what. */
 const ORDER: readonly TransferLine["kind"][] = ["header", "purged", "event", "total", "end"];
 
@@ -27,6 +34,7 @@ export async function* readParts(path: string, signal: AbortSignal): AsyncIterab
   const hash = createHash("sha256");
   let place = -1;
   let last = 0;
+  let purged: PurgedLine | null = null;
   for await (const line of readLines(path, signal)) {
     last = line.number;
     if ("fault" in line) throw faulty(path, line.number, line.fault);
@@ -42,12 +50,32 @@ export async function* readParts(path: string, signal: AbortSignal): AsyncIterab
       throw faulty(path, line.number, "sha256 is not that of the lines before it: the file was changed");
     }
     if (parsed.kind !== "end") hash.update(`${line.text}\n`);
-    yield* gathering.take(parsed, line.number);
+    if (parsed.kind === "purged") {
+      if (gathering.isFull(parsed)) {
+        throw faulty(path, line.number, `a minute has no more than ${EVENT_TYPES_PER_TENANT_MAX} event types`);
+      }
+      if (purged !== null && !isBehind(parsed, purged)) {
+        throw faulty(
+          path,
+          line.number,
+          "lines of purged events rise by tenant, minute and event_type, and this one does not",
+        );
+      }
+      purged = parsed;
+    }
+    yield* gathering.take(parsed, { number: line.number, bytes: line.text.length });
   }
   if (signal.aborted) throw new Incomplete("Stopped.");
   if (ORDER[place] !== "end") {
     throw new Incomplete(`${path}: the last line of an export is missing behind line ${last}: the file was cut`);
   }
+}
+
+/** As `export` writes them; so none comes twice. */
+function isBehind(line: PurgedLine, before: PurgedLine): boolean {
+  if (line.tenant !== before.tenant) return line.tenant > before.tenant;
+  if (line.start !== before.start) return line.start > before.start;
+  return line.eventType > before.eventType;
 }
 
 async function* readLines(path: string, signal: AbortSignal): AsyncIterable<InputLine & { text?: string }> {
@@ -101,7 +129,13 @@ class Gathering {
   #groups: { tenant: string; start: number; cells: Map<string, CountedCell> }[] = [];
   #lines: number[] = [];
 
-  *take(line: TransferLine, number: number): Iterable<Part> {
+  /** Whether a line of purged events is one more of a minute that has as many event types as there can be. */
+  isFull({ tenant, start }: PurgedLine): boolean {
+    const last = this.#groups.at(-1);
+    return last?.tenant === tenant && last.start === start && last.cells.size === EVENT_TYPES_PER_TENANT_MAX;
+  }
+
+  *take(line: TransferLine, { number, bytes }: { number: number; bytes: number }): Iterable<Part> {
     switch (line.kind) {
       case "header":
         yield { kind: "header", header: line };
@@ -109,13 +143,14 @@ class Gathering {
       case "purged": {
         const last = this.#groups.at(-1);
         const { tenant, start, eventType, cell } = line;
-        if (last?.tenant === tenant && last.start === start && !last.cells.has(eventType)) {
+        if (last?.tenant === tenant && last.start === start) {
           last.cells.set(eventType, cell);
-          return;
+        } else {
+          if (this.#groups.length === TRANSFER_CELLS_PAGE || this.#bytes > CLI_BATCH_BYTES_MAX) yield* this.#flush();
+          this.#groups.push({ tenant, start, cells: new Map([[eventType, cell]]) });
+          this.#lines.push(number);
         }
-        if (this.#groups.length === TRANSFER_CELLS_PAGE) yield* this.#flush();
-        this.#groups.push({ tenant, start, cells: new Map([[eventType, cell]]) });
-        this.#lines.push(number);
+        this.#bytes += bytes;
         return;
       }
       case "event":

@@ -2,35 +2,46 @@
 import { InvalidArgumentError, Option } from "commander";
 import type { OpenTransfer, PrototypeSource } from "../transfer.ts";
 import { Incomplete } from "./failure.ts";
+import { patientSource, patientStore } from "./patience.ts";
 
 /** What `EVENTHUB_STORE_URL` is when it is not set. */
 const STORE_DEFAULT = "sqlite:./data/eventhub.db";
+
+/** What the help of both commands says of URLs with a password. */
+export const PASSWORD_HELP = `
+
+"deno task" shows its command line: a URL with a password belongs into EVENTHUB_STORE_URL or EVENTHUB_PROTOTYPE_URL.`;
 
 /** The option that names the store. */
 export function storeOption(): Option {
   return new Option("--store <url>", `the store, as EVENTHUB_STORE_URL has it (default: that, else ${STORE_DEFAULT})`);
 }
 
-/** Opens the store for a move, and says what it is called. */
+/** Opens the store for a move. While it does not answer, it is asked again. */
 export async function openStore(
   given: string | undefined,
-  options: { readonly mustExist: boolean },
+  { signal, ...options }: { readonly mustExist: boolean; readonly signal: AbortSignal },
 ): Promise<OpenTransfer> {
-  return await explained(async () => {
+  const open = await explained(async () => {
     const url = given ?? (Deno.env.get("EVENTHUB_STORE_URL") || STORE_DEFAULT);
     // What opens stores is loaded here: the other commands ask a hub and need none of it.
     const { openTransfer } = await import("../app_transfer.ts");
     return await openTransfer(url, options);
-  });
+  }, given === undefined ? "EVENTHUB_STORE_URL" : "--store");
+  return patientStore(open, signal);
 }
 
-/** Opens the prototype's database. */
-export async function openPrototypeStore(url: string): Promise<PrototypeSource> {
-  if (!/^mongodb(\+srv)?:\/\//.test(url)) throw new InvalidArgumentError("--from-prototype must be mongodb://…");
-  return await explained(async () => {
+/** Opens the prototype's database; `given` is `true` where only the environment has the URL. */
+export async function openPrototypeStore(given: string | true, signal: AbortSignal): Promise<PrototypeSource> {
+  const [name, url] = given === true
+    ? ["EVENTHUB_PROTOTYPE_URL", Deno.env.get("EVENTHUB_PROTOTYPE_URL") ?? ""]
+    : ["--from-prototype", given];
+  if (!/^mongodb(\+srv)?:\/\//.test(url)) throw new InvalidArgumentError(`${name} must be mongodb://…`);
+  const source = await explained(async () => {
     const { openPrototype } = await import("../app_transfer.ts");
     return await openPrototype(url);
   });
+  return patientSource(source, signal);
 }
 
 /** The zone of the prototype's clock. */
@@ -38,7 +49,8 @@ export function naiveZone(given: string | undefined): string {
   return given ?? (Deno.env.get("EVENTHUB_NAIVE_ZONE") || "UTC");
 }
 
-async function explained<T>(open: () => Promise<T>): Promise<T> {
+/** `setting`: what said where the store is, since what opens it names that of a hub. */
+async function explained<T>(open: () => Promise<T>, setting = "EVENTHUB_STORE_URL"): Promise<T> {
   try {
     return await open();
   } catch (error) {
@@ -48,7 +60,10 @@ async function explained<T>(open: () => Promise<T>): Promise<T> {
           `"deno task cli" (${error.message})`,
       );
     }
-    const message = error instanceof Error ? error.message : String(error);
+    const message = (error instanceof Error ? error.message : String(error)).replace(
+      "(EVENTHUB_STORE_URL)",
+      `(${setting})`,
+    );
     const isHeld = /another hub has it open/.test(message);
     throw new Incomplete(isHeld ? `${message}. Stop it first: what it stored meanwhile would not be moved` : message);
   }

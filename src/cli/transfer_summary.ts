@@ -1,19 +1,30 @@
 /** What a store counts, in little: totals of each tenant and type, and a fingerprint of every cell. */
 import { createHash, type Hash } from "node:crypto";
 import { formatAmount } from "../amount.ts";
-import { TRANSFER_CELLS_PAGE } from "../limits.ts";
+import { TRANSFER_CELLS_PAGE, TRANSFER_TOTALS_MAX } from "../limits.ts";
 import type { Total } from "../storage.ts";
 import type { CellGroup, CellPage, StoreTransfer } from "../transfer.ts";
+import { Incomplete } from "./failure.ts";
 import type { CellsDigest } from "./transfer_lines.ts";
 
 /** Totals of tenants and event types. */
 export class Totals {
   readonly #totals = new Map<string, Total>();
+  readonly #max: number;
 
-  /** Adds to one. */
+  constructor({ max = TRANSFER_TOTALS_MAX } = {}) {
+    this.#max = max;
+  }
+
+  /** Adds to one. Throws {@link Incomplete} when there are too many. */
   add({ tenant, eventType }: { tenant: string; eventType: string }, { count, sum }: Total): void {
     const key = `${tenant} ${eventType}`;
     const before = this.#totals.get(key) ?? { count: 0, sum: 0n };
+    if (this.#totals.size >= this.#max && !this.#totals.has(key)) {
+      throw new Incomplete(
+        `There are more than ${this.#max.toLocaleString("en")} pairs of tenant and event_type: too many`,
+      );
+    }
     this.#totals.set(key, { count: before.count + count, sum: before.sum + sum });
   }
 
@@ -32,7 +43,7 @@ export class Totals {
 
   /** What these have more than others. */
   since(before: Totals): Totals {
-    const more = new Totals();
+    const more = new Totals({ max: Infinity });
     for (const entry of this.entries()) more.add(entry, entry);
     for (const entry of before.entries()) more.add(entry, { count: -entry.count, sum: -entry.sum });
     return more;

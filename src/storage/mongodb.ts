@@ -42,6 +42,8 @@ export interface MongodbOptions {
    * when it is counted, and is not purged before it is published.
    */
   readonly isPublished?: boolean;
+  /** Whether a database without a store is an error (it is not by default: then one is created). */
+  readonly mustExist?: boolean;
   /** The clock of this process, milliseconds. */
   readonly clock?: () => number;
   /** Shortened by tests: `MONGODB_SOCKET_TIMEOUT_MS`. */

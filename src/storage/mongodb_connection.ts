@@ -29,7 +29,7 @@ import {
 import type { EventDocument } from "./mongodb_documents.ts";
 import { DatabaseProblem, explain, loggable, redact } from "./mongodb_errors.ts";
 import { Gate } from "./mongodb_gate.ts";
-import { createIndexes } from "./mongodb_indexes.ts";
+import { createIndexes, requireStore } from "./mongodb_indexes.ts";
 
 const log = getLogger(["eventhub", "mongodb"]);
 
@@ -148,7 +148,11 @@ export class MongoConnection implements AsyncDisposable {
   /** Connects, looks at the server, and creates the indexes that are missing. Rejects with an error for a person. */
   static async open(
     url: string,
-    { clock, socketTimeoutMs = MONGODB_SOCKET_TIMEOUT_MS }: { clock: () => number; socketTimeoutMs?: number },
+    { clock, socketTimeoutMs = MONGODB_SOCKET_TIMEOUT_MS, mustExist = false }: {
+      clock: () => number;
+      socketTimeoutMs?: number;
+      mustExist?: boolean;
+    },
   ): Promise<MongoConnection> {
     let client: MongoClient | null = null;
     try {
@@ -160,6 +164,7 @@ export class MongoConnection implements AsyncDisposable {
       const connection = new MongoConnection(client, { database, description, clock });
       await refuseDirect(client, database);
       await connection.measureClock(CLOCK_QUESTIONS);
+      if (mustExist) await requireStore(database);
       await createIndexes(database, () => connectPatiently(url));
       await connection.#lookForOthers();
       return connection;

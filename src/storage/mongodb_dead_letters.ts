@@ -2,7 +2,7 @@
 import { type Filter, ObjectId } from "mongodb";
 import type { DeadLetter, DeadLetterPage, DeadLetters } from "../dead_letters.ts";
 import { type ErrorCode, type FieldError, HubError } from "../errors.ts";
-import { DEAD_LETTERS_MAX } from "../limits.ts";
+import { DEAD_LETTERS_MAX, MONGODB_READ_MS } from "../limits.ts";
 import { Arrivals } from "./mongodb_arrivals.ts";
 import type { Collections, DeadLetterDocument, MongoConnection } from "./mongodb_connection.ts";
 import { eventKey } from "./mongodb_documents.ts";
@@ -44,7 +44,7 @@ export class MongodbDeadLetters implements DeadLetters {
   }
 
   list(tenant: string, { limit, after }: { limit: number; after?: string }): Promise<DeadLetterPage> {
-    return this.#run(async ({ deadLetters }) => {
+    return this.#read(async ({ deadLetters }) => {
       if (after !== undefined && !PLACE.test(after)) {
         throw new HubError("invalid_cursor", "The cursor belongs to another kind of store");
       }
@@ -52,7 +52,8 @@ export class MongodbDeadLetters implements DeadLetters {
         tenant,
         ...(after !== undefined && { arrival: { $lt: new ObjectId(after) } }),
       };
-      const found = await deadLetters.find(filter).sort({ arrival: -1 }).limit(limit + 1).toArray();
+      const found = await deadLetters.find(filter).sort({ arrival: -1 }).limit(limit + 1)
+        .maxTimeMS(MONGODB_READ_MS).toArray();
       const page = found.slice(0, limit);
       return {
         letters: page.map(fromDocument),
@@ -62,8 +63,8 @@ export class MongodbDeadLetters implements DeadLetters {
   }
 
   get(tenant: string, id: string): Promise<DeadLetter | null> {
-    return this.#run(async ({ deadLetters }) => {
-      const found = await deadLetters.findOne({ _id: eventKey(tenant, id) });
+    return this.#read(async ({ deadLetters }) => {
+      const found = await deadLetters.findOne({ _id: eventKey(tenant, id) }, { maxTimeMS: MONGODB_READ_MS });
       return found === null ? null : fromDocument(found);
     });
   }
@@ -83,6 +84,12 @@ export class MongodbDeadLetters implements DeadLetters {
   [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
     return Promise.resolve();
+  }
+
+  /** For questions of clients. */
+  #read<T>(work: (collections: Collections) => Promise<T>): Promise<T> {
+    if (this.#closed) return Promise.reject(new HubError("unavailable", "The dead letters are closed"));
+    return this.#connection.read(work);
   }
 
   #run<T>(work: (collections: Collections) => Promise<T>): Promise<T> {

@@ -110,6 +110,14 @@ export async function createIndexes(database: Db, connect: () => Promise<Db & As
   }
 }
 
+/** Rejects with an error for a person unless a store was opened there before. The prototype has `events`, too. */
+export async function requireStore(database: Db): Promise<void> {
+  for (const collection of new Set(INDEXES.map(({ collection }) => collection))) {
+    if (collection !== "events" && (await existingIndexes(database, collection)).length > 0) return;
+  }
+  throw new Error(`the database ${database.databaseName} holds no store of Event Hub; is its name right?`);
+}
+
 async function build(
   missing: ReadonlyMap<string, NamedIndex[]>,
   connect: () => Promise<Db & AsyncDisposable>,

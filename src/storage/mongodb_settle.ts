@@ -27,26 +27,9 @@ import {
 import { chunksOf, eachOf } from "./mongodb_batches.ts";
 import type { Collections, MongoConnection } from "./mongodb_connection.ts";
 import { ChangedCells } from "./mongodb_changed_cells.ts";
-import { countableOf, type EventDocument, hourKey, insertionOf, minuteKey } from "./mongodb_documents.ts";
-
+import { countableOf, hourKey, insertionOf, minuteKey } from "./mongodb_documents.ts";
 import { receivedUntil } from "./mongodb_slices.ts";
-
-/** What a pass needs of an event that is not counted. */
-type Uncounted = Pick<
-  EventDocument,
-  "_id" | "tenant" | "event_type" | "timestamp" | "received_at" | "slice" | "pend" | "pub" | "erased"
->;
-
-const UNCOUNTED = {
-  tenant: 1,
-  event_type: 1,
-  timestamp: 1,
-  received_at: 1,
-  slice: 1,
-  pend: 1,
-  pub: 1,
-  erased: 1,
-} as const;
+import { dueAt, isSound, oldest, read, type Uncounted, waitingSince } from "./mongodb_uncounted.ts";
 
 /** How a pass clears what it counted. */
 export type Clearing =
@@ -105,10 +88,7 @@ export class Settler implements SettleSource {
   }
 
   uncountedSince(): Promise<number | null> {
-    return this.#connection.run(async ({ events }) => {
-      const found = await events.findOne({ pend: { $exists: true } }, { projection: { pub: 1 }, sort: { pub: 1 } });
-      return found?.pub.getTime() ?? null;
-    });
+    return this.#connection.run((collections) => waitingSince(collections, this.#connection.now()));
   }
 
   /** As {@link sweep}, in the session of a caller, who wants to hear of at most `namedMax` changed cells. */
@@ -118,18 +98,19 @@ export class Settler implements SettleSource {
   ): Promise<Sweep> {
     const changed = new ChangedCells({ max: namedMax });
     let [settled, damagedFrom] = [0, Infinity];
-    // With an age, the clock decides; without, whatever is there, also of a process whose clock is ahead.
-    const until = ageMs > 0 ? new Date(this.#connection.now() - ageMs) : null;
-    for (let after: Uncounted | null = null;;) {
-      const events: Uncounted[] = await oldest(collections, { after, until });
-      const done = await pass(collections, events, clearing);
-      settled += done.settled;
-      this.#tell(done.damaged);
-      for (const { minute } of done.damaged) damagedFrom = Math.min(damagedFrom, minute);
-      changed.add(events.filter(isSound));
-      if (events.length < MONGODB_SETTLE_EVENTS) return { settled, changed: changed.cells, damagedFrom };
-      after = events.at(-1)!;
+    for (const among of dueAt(this.#connection.now(), ageMs)) {
+      for (let after: Uncounted | null = null, isEnd = false; !isEnd;) {
+        const events: Uncounted[] = await oldest(collections, { among, after });
+        const done = await pass(collections, events, clearing);
+        settled += done.settled;
+        this.#tell(done.damaged);
+        for (const { minute } of done.damaged) damagedFrom = Math.min(damagedFrom, minute);
+        changed.add(events.filter(isSound));
+        isEnd = events.length < MONGODB_SETTLE_EVENTS;
+        after = events.at(-1) ?? null;
+      }
     }
+    return { settled, changed: changed.cells, damagedFrom };
   }
 
   /** Every pass meets them again until somebody mends them. */
@@ -149,25 +130,6 @@ export class Settler implements SettleSource {
 interface Damage {
   readonly minute: number;
   readonly error: DamagedCells;
-}
-
-/** A page of what is not counted, by (pub, pend): the order of an index that holds only those. */
-function oldest(
-  { events, session }: Collections,
-  { after, until }: { after: Uncounted | null; until: Date | null },
-): Promise<Uncounted[]> {
-  const filter: Filter<EventDocument> = {
-    pend: { $exists: true },
-    ...((after ?? until) && { pub: { ...(after && { $gte: after.pub }), ...(until && { $lte: until }) } }),
-    ...(after && { $or: [{ pub: { $gt: after.pub } }, { pend: { $gt: after.pend! } }] }),
-  };
-  return events.find<Uncounted>(filter, { projection: UNCOUNTED, session })
-    .sort({ pub: 1, pend: 1 }).limit(MONGODB_SETTLE_EVENTS).batchSize(MONGODB_REPLY_DOCUMENTS).toArray();
-}
-
-function read({ events, session }: Collections, filter: Filter<EventDocument>): Promise<Uncounted[]> {
-  return events.find<Uncounted>(filter, { projection: UNCOUNTED, session }).batchSize(MONGODB_REPLY_DOCUMENTS)
-    .toArray();
 }
 
 /**
@@ -216,12 +178,6 @@ export async function recompute(
 
 /** What cannot be recomputed, by key, and why. */
 type Damaged = ReadonlyMap<string, DamagedCells>;
-
-/** Whether it is an event, and not what somebody made of one by hand. */
-function isSound({ tenant, event_type, timestamp, received_at, slice }: Uncounted): boolean {
-  return typeof tenant === "string" && typeof event_type === "string" && typeof slice === "string" &&
-    timestamp instanceof Date && received_at instanceof Date;
-}
 
 /** A minute or an hour of a tenant. */
 export interface Span {

@@ -17,7 +17,7 @@ import { MINUTE_MS } from "../window.ts";
 import type { Appender } from "./mongodb_append.ts";
 import { type CellsDocument, readCells } from "./mongodb_cells.ts";
 import type { Collections, MongoConnection } from "./mongodb_connection.ts";
-import { type EventDocument, fromDocument } from "./mongodb_documents.ts";
+import { type EventDocument, eventKey, fromDocument } from "./mongodb_documents.ts";
 import { spansIn } from "./mongodb_metrics.ts";
 import { eventsBehind, placeOf } from "./mongodb_pages.ts";
 import { addPurged, countMinutes } from "./mongodb_purged_cells.ts";
@@ -39,6 +39,8 @@ export interface MongodbParts {
 export class MongodbTransfer implements StoreTransfer {
   readonly #parts: MongodbParts;
   readonly #lease = `move:${crypto.randomUUID()}`;
+  /** Stored by this move, and not counted yet, since the database went away: by key. */
+  readonly #uncounted = new Map<string, StoredEvent>();
   #renewing: ReturnType<typeof setInterval> | undefined;
 
   constructor(parts: MongodbParts) {
@@ -109,8 +111,10 @@ export class MongodbTransfer implements StoreTransfer {
 
   async append(events: readonly Event[]): Promise<readonly AppendStatus[]> {
     const { appender, settler } = this.#parts;
-    const stored: StoredEvent[] = [];
-    const unwatch = appender.watch((group) => stored.push(...group));
+    const before = new Set(this.#uncounted.keys());
+    const unwatch = appender.watch((group) => {
+      for (const one of group) this.#uncounted.set(one.key, one);
+    });
     let statuses: readonly AppendStatus[];
     try {
       statuses = await this.#run(() => appender.append(events));
@@ -118,8 +122,13 @@ export class MongodbTransfer implements StoreTransfer {
       unwatch();
     }
     // At once, and exactly these: the sweep would hand out what waits, and what others stored is theirs.
+    const stored = [...this.#uncounted.values()];
     await settler.settleThese(stored);
-    return statuses;
+    for (const { key } of stored) this.#uncounted.delete(key);
+    // The answer of the call that stored them was lost.
+    return statuses.map((status, i) =>
+      status === "duplicate" && before.has(eventKey(events[i]!.tenant, events[i]!.id)) ? "stored" : status
+    );
   }
 
   addPurged(

@@ -163,7 +163,11 @@ prototypeTest("times are read in the zone of the prototype's clock", async (give
   const wrong = await runTransfer(folder, [...args, "--naive-zone", "Nowhere"]);
   assertEquals(wrong.code, 2);
   assertMatch(wrong.stderr, /--naive-zone must be a time zone/);
-  const { code, stderr } = await runTransfer(folder, args, { env: { EVENTHUB_NAIVE_ZONE: "Europe/Berlin" } });
+  const unnamed = args.slice(0, -1);
+  const nowhere = await runTransfer(folder, unnamed);
+  assertEquals([nowhere.code, nowhere.stderr], [2, "error: EVENTHUB_PROTOTYPE_URL must be mongodb://…\n"]);
+  const env = { EVENTHUB_NAIVE_ZONE: "Europe/Berlin", EVENTHUB_PROTOTYPE_URL: given.url };
+  const { code, stderr } = await runTransfer(folder, unnamed, { env });
   assertEquals(code, 0, stderr);
   await using target = await openFile(folder.file("data/target.db"));
   const listed = await listAll(target.store, { tenant: TENANT }, { limit: 10, order: "asc" });

@@ -1,6 +1,7 @@
 /** Files of exports that are cut, changed, made up or huge: each is refused with its line, and nothing is written. */
 import { assert, assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
 import fc from "fast-check";
+import { formatAmount } from "../../src/amount.ts";
 import { openTransfer } from "../../src/app_transfer.ts";
 import { importFile } from "../../src/cli/import_file.ts";
 import { formatLine, LineFault, parseLine } from "../../src/cli/transfer_lines.ts";
@@ -243,5 +244,45 @@ processTest("transfer: an export of a store whose cells are wrong has no end, an
   assertEquals(code, 1);
   assertMatch(stderr, /exported \d+ events of .*in the cells \d+ events of/);
   assertStringIncludes(stderr, '"rollups rebuild" mends');
+  assertMatch(stderr, /an import into it was cut: run that again.* a rebuild would destroy the cells that it moved/);
   await refused(folder, Deno.readTextFileSync(folder.file("a.ndjson")), /the file was cut/);
 });
+
+processTest(
+  "transfer: a sealed file that says a line twice is no file of an export, or a store that holds less",
+  async () => {
+    await using folder = workFolder();
+    await fillStore(folder, "source", 300);
+    assertEquals(
+      (await runTransfer(folder, ["export", "--store", folder.store("source")], { out: "a.ndjson" })).code,
+      0,
+    );
+    const lines = linesOf(folder, "a.ndjson");
+    const end = JSON.parse(lines.at(-1)!);
+    const twice = (start: string, more: object) => {
+      const at = lines.findIndex((line) => line.startsWith(start));
+      const { tenant, event_type, amount, total, count = 1 } = JSON.parse(lines[at]!);
+      const told = lines.toSpliced(at, 0, lines[at]!).map((line) => {
+        if (!line.startsWith('{"total"')) return line;
+        const sum = JSON.parse(line);
+        if (sum.tenant !== tenant || sum.event_type !== event_type) return line;
+        const units = (text: string) => BigInt(Math.round(Number(text) * 10_000));
+        const raised = formatAmount(units(sum.total) + units(amount ?? total));
+        return JSON.stringify({ ...sum, count: sum.count + count, total: raised });
+      });
+      writeSealed(folder, "sealed.ndjson", told.with(-1, JSON.stringify({ ...end, ...more })));
+    };
+    const run = () => runTransfer(folder, ["import", "--store", folder.store("bad"), "sealed.ndjson"]);
+    const purged = JSON.parse(lines.find((line) => line.startsWith('{"purged"'))!);
+    twice('{"purged"', { purged: end.purged + purged.count });
+    const first = await run();
+    assertEquals([first.code, first.stdout], [1, ""]);
+    assertMatch(first.stderr, /line \d+: lines of purged events rise by tenant, minute and event_type/);
+    twice('{"id"', { events: end.events + 1 });
+    const second = await run();
+    assertEquals(second.code, 1, second.stdout);
+    assertMatch(second.stderr, /the store counts \d+ events of [\d.-]+, the source \d+ events of/);
+    const again = await run();
+    assertEquals(again.code, 1, "what is there already does not make up for it");
+  },
+);

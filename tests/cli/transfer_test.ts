@@ -1,9 +1,10 @@
 /** Moving a store over the command line: what is in one is in the other, exactly. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { MongoClient } from "mongodb";
 import { importFile } from "../../src/cli/import_file.ts";
 import { openTransfer } from "../../src/app_transfer.ts";
 import { MongodbStore } from "../../src/storage/mongodb.ts";
-import { mongo, mongoLacking, mongoUrl, newDatabaseName } from "../services/mongo.ts";
+import { mongoLacking, mongoUrl, newDatabaseName } from "../services/mongo.ts";
 import { event, events, HOUR, NOON, store, TENANT } from "../storage/conformance/events.ts";
 import { openMongodb } from "../storage/mongodb.ts";
 import { openFile } from "../storage/sqlite.ts";
@@ -90,6 +91,58 @@ mongoTest("beside a hub that purges and sweeps, nothing is lost, refused or hand
   let count = 0;
   for (const tenant of [TENANT, "shop-2"]) count += (await target.store.count({ ...range, tenant })).count;
   assert(count > 3_000 && count <= 3_000 + live.length, `${count}`);
+});
+
+mongoTest("a document changed by hand is told by its id, with what makes an export possible again", async () => {
+  await using folder = workFolder();
+  await using source = await openMongodb();
+  const all = events(3, (i) => ({ id: `order-${i}`, timestamp: NOON + i }));
+  await store(source.store, all);
+  await source.settle();
+  const documents = source.database.collection<{ _id: string }>("events");
+  const _id = `${TENANT}:order-1`;
+  const range = { tenant: TENANT, from: NOON, to: NOON + HOUR };
+  const run = () => runTransfer(folder, ["export", "--store", source.url], { out: "a.ndjson" });
+  const amount = (await documents.findOne({ _id }) as unknown as { amount: unknown }).amount;
+  const remedies = [
+    () => documents.updateOne({ _id }, { $set: { amount } }),
+    () => documents.deleteOne({ _id }),
+  ];
+  for (const [i, remedy] of remedies.entries()) {
+    await documents.updateOne({ _id }, { $set: { amount: "much" } });
+    const { code, stderr } = await run();
+    assertEquals(code, 1);
+    assertMatch(
+      stderr,
+      /^default:order-1 was changed by hand .*\n1 documents are no events any more.* Mend or delete .*"rollups rebuild"/,
+    );
+    assertEquals(stderr.includes("rollups verify"), false, stderr);
+    await remedy();
+    await source.store.rebuild(range);
+    const again = await run();
+    assertEquals(again, { code: 0, stdout: "", stderr: `${3 - i} events, and cells of 0 purged ones\n` });
+  }
+});
+
+mongoTest("a database whose name is mistyped is told, and not created", async () => {
+  await using folder = workFolder();
+  await using source = await openMongodb();
+  const mistyped = `${source.database.databaseName}x`;
+  const client = new MongoClient(mongoUrl(mistyped));
+  await using _closing = { [Symbol.asyncDispose]: () => client.close() };
+  const run = () => runTransfer(folder, ["export", "--store", mongoUrl(mistyped)]);
+  const { code, stdout, stderr } = await run();
+  assertEquals([code, stdout], [1, ""]);
+  assertMatch(
+    stderr,
+    /^Cannot open mongodb:\S+ \(--store\): the database \w+x holds no store of Event Hub; is its name/,
+  );
+  assertEquals(await client.db().listCollections().toArray(), []);
+  await client.db().collection("events").insertOne({ user_id: "of the prototype" });
+  assertEquals((await run()).code, 1);
+  assertEquals((await client.db().listCollections().toArray()).map(({ name }) => name), ["events"]);
+  await client.db().dropDatabase();
+  assertEquals((await runTransfer(folder, ["export", "--store", source.url])).code, 0, "an empty store is one");
 });
 
 mongoTest("an import that was cut anywhere is run again", async () => {
@@ -239,6 +292,10 @@ processTest("transfer: what cannot be opened is told in a sentence", async () =>
   await failing(["import", "a.ndjson", "--from-prototype", "mongodb://x"], /Name either/, { code: 2 });
   await failing(["import", "--from-prototype", "http://x"], /must be mongodb/, { code: 2 });
   await failing(["export"], /"deno task transfer" instead of "deno task cli"/, { task: "cli" });
+  await failing(["import", "--nonsense"], /"deno task transfer import --help" tells more/, { code: 2 });
+  const help = await runTransfer(folder, ["export", "--help"]);
+  assertMatch(help.stdout, /^Usage: deno task transfer export \[options\]\n/);
+  assertStringIncludes(help.stdout, "a URL with a password belongs into EVENTHUB_STORE_URL");
   await using _hub = await openFile(folder.file("data/busy.db"));
   await failing(
     ["export", "--store", folder.store("busy")],
@@ -261,5 +318,4 @@ mongoTest("a purge waits while a store is moved, and a move that died holds it u
   assert(await harness.store.purge(border) > 0);
   await harness.transfer.begin();
   assertEquals((await meta.find({ _id: { $regex: "^move:" } }).toArray()).length, 1, "the dead one is gone");
-  assertEquals(mongo.missing, undefined);
 });

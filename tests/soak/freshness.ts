@@ -31,20 +31,25 @@ export class Freshness {
   readonly #open = new Map<number, number>();
   readonly #sendingStopped = new AbortController();
   readonly #lookingStopped = new AbortController();
-  readonly #running: Promise<unknown>;
+  readonly #running: Promise<void>;
+  #failure: { error: unknown } | null = null;
   #sent = 0;
 
   constructor(options: FreshnessOptions) {
     this.#options = options;
-    this.#running = Promise.all([this.#send(), this.#look()]);
+    this.#running = Promise.all([this.#send(), this.#look()]).then(() => {}, (error) => {
+      this.#failure = { error };
+    });
   }
 
-  /** Sends no more, and waits until all are shown; answers how many are not by then. */
+  /** Sends no more, and waits until all are shown; answers how many are not by then. Throws what went wrong meanwhile. */
   async stop(timeoutMs: number): Promise<number> {
     this.#sendingStopped.abort();
-    await until(() => this.#open.size === 0, { name: "all probes are shown", timeoutMs }).catch(() => {});
+    const isOver = () => this.#open.size === 0 || this.#failure !== null;
+    await until(isOver, { name: "all probes are shown", timeoutMs }).catch(() => {});
     this.#lookingStopped.abort();
     await this.#running;
+    if (this.#failure !== null) throw this.#failure.error;
     return this.#open.size;
   }
 

@@ -79,6 +79,7 @@ export async function runStreamMemory(options: StreamMemoryOptions): Promise<Rep
   const settledMs = await untilSettled(servers);
   const figures = {
     events: load.sent,
+    stored_unanswered: load.resent,
     seconds: sentSeconds,
     events_per_second: load.sent / sentSeconds,
     settled_after_ms: settledMs,
@@ -113,6 +114,8 @@ async function addDeadGroup({ redis }: TestServers): Promise<void> {
 /** Sends numbered events, of which nothing has to be remembered: sums follow from the numbers. */
 class CountedLoad {
   sent = 0;
+  /** Events that were stored without an answer at first. */
+  resent = 0;
   /** Sum of all amounts, in hundredths. */
   hundredths = 0n;
   readonly #open: () => Sender;
@@ -127,6 +130,7 @@ class CountedLoad {
     const free = Array.from({ length: SENDERS }, this.#open);
     const running = new Set<Promise<void>>();
     const done = new AbortController();
+    const failures: unknown[] = [];
     let due = 0;
     for await (const more of paced(eventsPerSecond, done.signal)) {
       due = Math.min(due + more, eventsPerSecond);
@@ -134,10 +138,15 @@ class CountedLoad {
         const sender = free.pop()!;
         const events = Array.from({ length: Math.min(due, BATCH_EVENTS, until - this.sent) }, () => this.#next());
         due -= events.length;
-        const request = sendNew(sender, events).finally(() => {
-          running.delete(request);
-          free.push(sender);
-        });
+        const request = this.#send(sender, events)
+          .catch((error: unknown) => {
+            failures.push(error);
+            done.abort();
+          })
+          .finally(() => {
+            running.delete(request);
+            free.push(sender);
+          });
         running.add(request);
       }
       if (this.sent === until) done.abort();
@@ -145,6 +154,15 @@ class CountedLoad {
     }
     await Promise.all(running);
     for (const sender of free) sender.close();
+    if (failures.length > 0) throw failures[0];
+  }
+
+  /** A duplicate is an event that was stored without an answer, and sent again. */
+  async #send(sender: Sender, events: readonly TypicalEvent[]): Promise<void> {
+    for (const status of await sender.send(events)) {
+      if (status === "duplicate") this.resent += 1;
+      else if (status !== "stored") throw new Error(`An event was answered "${status}"`);
+    }
   }
 
   #next(): TypicalEvent {
@@ -152,12 +170,6 @@ class CountedLoad {
     this.hundredths += BigInt(Math.round(event.amount * 100));
     return event;
   }
-}
-
-async function sendNew(sender: Sender, events: readonly TypicalEvent[]): Promise<void> {
-  const told = await sender.send(events);
-  const wrong = told.find((status) => status !== "stored");
-  if (wrong !== undefined) throw new Error(`A new event was answered "${wrong}"`);
 }
 
 /** Count and sum are those of what was sent; a recount finds nothing that differs. */

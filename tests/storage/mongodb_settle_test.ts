@@ -217,6 +217,17 @@ mongoTest("what is young is not swept", async (harness) => {
   assertEquals(await settler.uncountedSince(), null);
 }, { isPublished: true });
 
+mongoTest("an event whose time of publication was moved ahead is swept by its time of receipt", async (harness) => {
+  const { publications, settler } = harness.store;
+  const [old, young] = [event({ receivedAt: NOON }), event({ receivedAt: publications.now() })];
+  const insertions = await appendAndName(harness, [old, young]);
+  await publications.republishAt(insertions, publications.now() + HOUR);
+  assertEquals(await settler.uncountedSince(), NOON);
+  assertEquals((await settler.sweep({ ageMs: 60_000 })).settled, 1);
+  assertEquals((await publications.unpublished(10)).map(({ event }) => event.id), [old.id]);
+  assertEquals(await harness.store.count(ALL), totalOf([old], ALL));
+}, { isPublished: true });
+
 mongoTest("what may not be published is not purged, unless it is erased", async (harness) => {
   const { publications, settler } = harness.store;
   const stored = events(4, (i) => ({ userId: i === 3 ? "ann" : "bob", receivedAt: NOON + i }));

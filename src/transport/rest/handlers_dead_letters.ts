@@ -27,7 +27,7 @@ const LIST: Omit<Operation, "query"> = {
       headers: { Link: 'The next page: `rel="next"`; missing at the end' },
     },
   },
-  errors: ["invalid_cursor", "not_acceptable", "invalid_argument", "unavailable"],
+  errors: ["invalid_cursor", "not_acceptable", "invalid_argument", "overloaded", "unavailable"],
 };
 
 const GET: Operation = {
@@ -36,7 +36,7 @@ const GET: Operation = {
   summary: "Read one dead letter",
   path: ID,
   answers: { 200: { description: "The dead letter", content: { [JSON_TYPE]: "DeadLetter" } } },
-  errors: ["malformed", "not_found", "not_acceptable", "invalid_argument", "unavailable"],
+  errors: ["malformed", "not_found", "not_acceptable", "invalid_argument", "overloaded", "unavailable"],
 };
 
 const REDRIVE: Operation = {
