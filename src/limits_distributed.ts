@@ -92,6 +92,8 @@ export const REDIS_RETRY_MS = 250;
 export const STREAM_COMPARE_MS = 5 * SECOND_MS;
 /** An epoch that no process followed for so long does not keep another Redis from being used. */
 export const EPOCH_FOLLOWED_MS = 30 * SECOND_MS;
+/** Readings of the store that lie further apart do not tell that nobody followed an epoch between them. */
+export const EPOCH_READ_GAP_MS = 10 * SECOND_MS;
 /** How often it is looked whether a Redis that must not be used may be used now. */
 export const STREAM_OBJECTION_MS = SECOND_MS;
 /** A command without an answer for so long is given up, and its connection with it. */

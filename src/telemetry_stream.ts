@@ -56,7 +56,7 @@ export class StreamMetrics {
       new Gauge({ name, help, labelNames, registers });
     const counter = <Label extends string>(name: string, help: string, ...labelNames: Label[]) =>
       new Counter({ name, help, labelNames, registers });
-    this.#up = gauge("eventhub_stream_up", "Whether the stream server answers");
+    this.#up = gauge("eventhub_stream_up", "Whether the stream server answers and can be used");
     this.#entries = gauge("eventhub_stream_entries", "Entries of a stream", "stream");
     this.#pending = gauge("eventhub_stream_group_pending", "Entries given out and not acknowledged", "group");
     this.#lag = gauge("eventhub_stream_group_lag", "Entries not given out yet", "group");

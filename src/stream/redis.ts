@@ -63,6 +63,8 @@ export interface RedisStreamOptions {
   readonly timeoutMs?: number;
   /** How often the store is asked whether another Redis is in use, milliseconds. */
   readonly compareMs?: number;
+  /** How long nobody has followed another Redis before a former one is used again, milliseconds. */
+  readonly followedMs?: number;
 }
 
 /** The stream of one process: it publishes what the store of this process takes, and hands out what all publish. */
@@ -83,12 +85,12 @@ export class RedisStream implements EventStream {
   #checking: Promise<void> | null = null;
 
   private constructor(options: RedisStreamOptions) {
-    const { url, source, prefix = "events", timeoutMs } = options;
+    const { url, source, prefix = "events", timeoutMs, followedMs } = options;
     this.#source = source;
     this.#retentionMinMs = options.retentionMinMs ?? RETENTION_MIN_MS;
     this.#connection = new RedisConnection(url, { name: "eventhub", timeoutMs });
     this.#keys = new RedisKeys(prefix);
-    this.#epochs = new RedisEpochs(source, this.#connection, this.#keys, { announces: true });
+    this.#epochs = new RedisEpochs(source, this.#connection, this.#keys, { announces: true, followedMs });
     this.#publisher = new Publisher({
       source,
       connection: this.#connection,
@@ -150,12 +152,13 @@ export class RedisStream implements EventStream {
 
   /**
    * Takes the entries of a user out of the stream, after the store has erased the events. Answers how many. It is done
-   * once more a minute later, for what other processes had on its way.
+   * once more a minute later, for what other processes had on its way. Rejects in a former Redis: the entries are elsewhere.
    */
   async forget(tenant: string, userId: string): Promise<number> {
     this.#publisher.forget(tenant, userId);
     // Nothing of this database is there.
     if (await this.#epochs.isForeign()) return 0;
+    await this.#epochs.compare();
     const search = () => unlessRefused(forgetUser(this.#connection, { keys: this.#keys, tenant, userId }));
     const forgotten = await search();
     const again = wait(STREAM_SEARCH_AGAIN_MS, this.#stopping.signal).then(async () => {
@@ -224,13 +227,15 @@ export class RedisStream implements EventStream {
    */
   async #goOn(state: StreamState, place: Place): Promise<{ place: Place; reset: Reset | null }> {
     const replay = (reason: Reset["reason"]): Reset => ({ reason, mode: "replay" });
+    // An epoch that began in another Redis is unknown here until the store is asked.
+    if (place.epoch.number > state.epoch.number) await this.#epochs.compare();
     if (this.#epochs.find(place.epoch) === null) {
-      return { place: await this.#replay.oldest(state), reset: replay("epoch") };
+      return { place: await this.#replay.oldest(state, { told: true }), reset: replay("epoch") };
     }
     const isOlder = place.epoch.number !== state.epoch.number;
     const id = place.phase === "stream" ? place.id : place.head;
     if (!isOlder && compareIds(id, state.last) > 0) {
-      return { place: await this.#replay.oldest(state), reset: replay("future") };
+      return { place: await this.#replay.oldest(state, { told: true }), reset: replay("future") };
     }
     if (await this.#isExpired(state, place)) return { place: await this.#replay.oldest(state), reset: EXPIRED };
     if (isOlder) return { place: this.#replay.lost(state, place), reset: replay("epoch") };

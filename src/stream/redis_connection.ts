@@ -47,6 +47,8 @@ export class RedisConnection implements AsyncDisposable {
   #waiting: Promise<void> | null = null;
   #unfollow = () => {};
   #closed = false;
+  /** It was given up, and is not closed yet. */
+  #isLeaving = false;
   readonly #url: string;
   #problem: Error | null = null;
 
@@ -93,6 +95,7 @@ export class RedisConnection implements AsyncDisposable {
       if (this.#problem !== null) this.#praise();
       this.#problem = null;
     });
+    redis.on("close", () => this.#isLeaving = false);
     this.#redis = redis;
     return redis;
   }
@@ -109,7 +112,7 @@ export class RedisConnection implements AsyncDisposable {
 
   /** Whether a command would be sent at once. */
   get ready(): boolean {
-    return this.#redis?.status === "ready";
+    return this.#redis?.status === "ready" && !this.#isLeaving;
   }
 
   /**
@@ -122,7 +125,7 @@ export class RedisConnection implements AsyncDisposable {
     const late = Promise.withResolvers<never>();
     const timer = setTimeout(() => {
       late.reject(new Error(`Redis did not answer ${command} within ${this.#timeoutMs} ms`));
-      if (!this.#closed) redis.disconnect(true);
+      if (!this.#closed) this.#leave();
     }, this.#timeoutMs);
     try {
       return await Promise.race([redis.call(command, ...args) as Promise<Reply>, late.promise]);
@@ -151,7 +154,7 @@ export class RedisConnection implements AsyncDisposable {
 
   /** Gives up this connection for a new one, which may lead to another server. */
   reconnect(): void {
-    if (this.ready && !this.#closed) this.#redis?.disconnect(true);
+    if (this.ready && !this.#closed) this.#leave();
   }
 
   /** Gives up what is under way. Harmless twice. */
@@ -166,6 +169,12 @@ export class RedisConnection implements AsyncDisposable {
     if (redis.status === "reconnecting") redis.once("connect", () => redis.disconnect());
     else redis.disconnect();
     await ended;
+  }
+
+  /** Commands that come before the server has said goodbye wait for the new connection. */
+  #leave(): void {
+    this.#isLeaving = this.#redis?.status === "ready";
+    this.#redis?.disconnect(true);
   }
 
   #complain(cause: Error): void {

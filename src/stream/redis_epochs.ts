@@ -13,7 +13,7 @@ import { STREAM_OBJECTION_MS } from "../limits.ts";
 import type { Epoch, PublicationSource } from "../publication.ts";
 import { type RedisConnection, type Reply, unlessRefused } from "./redis_connection.ts";
 import { type RawEntry, toEntries } from "./redis_entry.ts";
-import { databaseOf, isForeign, markerOf, type Objection, objectionTo } from "./redis_objection.ts";
+import { databaseOf, Following, isForeign, markerOf, type Objection, objectionTo } from "./redis_objection.ts";
 import { type EpochName, millisecondsOf } from "./redis_position.ts";
 import { checkOfMarker, CLAIM, LOOK, newMarker, type RedisKeys } from "./redis_scripts.ts";
 
@@ -53,22 +53,27 @@ export class RedisEpochs {
   readonly #connection: RedisConnection;
   readonly #keys: RedisKeys;
   readonly #announces: boolean;
+  readonly #following: Following;
   #all: readonly Epoch[] = [];
   #objection: { readonly kind: Objection["kind"]; readonly error: HubError; readonly seenAt: number } | null = null;
   #renewing: Promise<Epoch> | null = null;
   #database: string | null = null;
 
-  /** `announces`: it logs what speaks against using this Redis; one of a process does. */
+  /**
+   * `announces`: it logs what speaks against using this Redis; one of a process does. `followedMs`: how long nobody has
+   * followed another Redis before this one is used again.
+   */
   constructor(
     source: EpochSource,
     connection: RedisConnection,
     keys: RedisKeys,
-    { announces = false }: { announces?: boolean } = {},
+    { announces = false, followedMs }: { announces?: boolean; followedMs?: number } = {},
   ) {
     this.#source = source;
     this.#connection = connection;
     this.#keys = keys;
     this.#announces = announces;
+    this.#following = new Following(followedMs);
   }
 
   /** What speaks against using this Redis, as was seen last; `null` when nothing does. */
@@ -142,12 +147,16 @@ export class RedisEpochs {
 
   async #renew(): Promise<Epoch> {
     for (let round = 0; round < ROUNDS; round++) {
-      const all = await this.#source.epochs();
+      const all = await this.#source.epochs().catch((cause) => {
+        this.#following.interrupt();
+        throw cause;
+      });
       const last = all.at(-1);
       const [same, run, marker, id, , now] = await this.#look(last, "0-0", 0);
-      const [database, { stream }, at] = [await this.#name(), this.#keys, this.#source.now()];
+      const [database, { stream }] = [await this.#name(), this.#keys];
+      const isFollowed = last !== undefined && this.#following.isFollowed(last);
       const seen = { run: String(run), marker: String(marker) };
-      this.#object(objectionTo(seen, { database, epochs: all, now: at, stream }));
+      this.#object(objectionTo(seen, { database, epochs: all, isFollowed, stream }));
       if (last !== undefined && same === 1) {
         this.#all = all;
         return last;

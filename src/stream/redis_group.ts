@@ -52,15 +52,15 @@ export interface GroupOptions {
   readonly blockMs?: number;
   readonly timeoutMs?: number;
   /**
-   * Asked before anything is taken, and again by the connection that brought entries, before they are handled; rejects
-   * while nothing may be.
+   * Asked by both connections before anything is taken, and again by the one that brought entries, before they are handled;
+   * rejects while nothing may be.
    */
   readonly admit?: (connection: RedisConnection) => Promise<void>;
 }
 
 /** The connections and the name of one run. */
 interface Session {
-  /** For blocking reads, and for nothing else. */
+  /** For blocking reads, and for what is done with what they brought: the other may lead to another server by now. */
   readonly reader: RedisConnection;
   readonly connection: RedisConnection;
   readonly slot: Slot;
@@ -132,7 +132,8 @@ export class GroupWorker implements SupervisedWorker {
     const hold = new Hold(connection);
     while (!signal.aborted) {
       try {
-        await this.#options.admit?.(connection);
+        // Where the two lead to different servers, one of them is refused, and connects anew.
+        for (const each of [reader, connection]) await this.#options.admit?.(each);
         const slot = await takeSlot(hold, { keys: this.#keys, group });
         await this.#hold(hold, { reader, connection, slot, signal });
       } catch (cause) {
@@ -171,7 +172,7 @@ export class GroupWorker implements SupervisedWorker {
       if (session.signal.aborted) return;
       if (this.#options.isTrimmed) await this.#lookForOverrun(session.connection);
       const entries = await this.#read(session, ">", blockMs);
-      if (await this.#pass(entries, session)) this.#trouble.end();
+      if (await this.#pass(entries, session.reader)) this.#trouble.end();
       else await this.#takeOwn(session);
     }
   }
@@ -185,7 +186,7 @@ export class GroupWorker implements SupervisedWorker {
         const last = entries.at(-1);
         if (last === undefined) break;
         after = last.id;
-        if (!await this.#pass(entries, session)) isDone = false;
+        if (!await this.#pass(entries, session.reader)) isDone = false;
       }
       if (isDone) return;
       await this.#pause(null, session.signal);
@@ -195,24 +196,27 @@ export class GroupWorker implements SupervisedWorker {
   /** What other consumers were given and left lying. */
   async #takeOver(session: Session): Promise<void> {
     this.#claimAt = performance.now();
+    const { connection } = session;
     const { group, claimIdleMs = CLAIM_IDLE_MS } = this.#options;
     for (let start = "0-0"; !session.signal.aborted;) {
-      const claim = [this.#stream, group, session.slot.consumer, claimIdleMs, start, "COUNT", CLAIM_ENTRIES];
-      const [next, entries = [], gone] = await session.connection.send("XAUTOCLAIM", ...claim) as readonly Reply[];
+      const count = Math.min(CLAIM_ENTRIES, this.#entriesMax);
+      const claim = [this.#stream, group, session.slot.consumer, claimIdleMs, start, "COUNT", count];
+      const [next, entries = [], gone] = await connection.send("XAUTOCLAIM", ...claim) as readonly Reply[];
       // It takes those whose message is gone out of the list, however short they lie there.
       this.#reportGone(((gone ?? []) as readonly string[]).length);
       const there = toEntries(entries);
-      if (there.length > 0) await this.#options.admit?.(session.connection);
+      this.#measure(there);
+      await this.#options.admit?.(connection);
       // Before Redis 7 those whose message is gone are taken over without being named: they are found among the own.
       const areAllThere = there.length === (entries as readonly Reply[]).length;
-      if (!await this.#pass(there, session) || !areAllThere) return await this.#takeOwn(session);
+      if (!await this.#pass(there, connection) || !areAllThere) return await this.#takeOwn(session);
       start = String(next);
       if (start === "0-0") return;
     }
   }
 
-  /** Gives entries to the handler; `false` when some of them stay. */
-  async #pass(entries: readonly RawEntry[], { connection }: Session): Promise<boolean> {
+  /** Gives entries to the handler, with the connection that brought them; `false` when some of them stay. */
+  async #pass(entries: readonly RawEntry[], connection: RedisConnection): Promise<boolean> {
     if (entries.length === 0) return true;
     this.#passAt = performance.now();
     const there = entries.filter(({ fields }) => fields !== null);
@@ -251,21 +255,25 @@ export class GroupWorker implements SupervisedWorker {
   }
 
   async #read({ reader, slot }: Session, after: string, blockMs: number | null): Promise<readonly RawEntry[]> {
-    const { group, entriesMax } = this.#options;
+    const { group } = this.#options;
     const block = blockMs === null ? [] : ["BLOCK", blockMs];
     const count = ["COUNT", this.#entriesMax];
     const command = ["GROUP", group, slot.consumer, ...count, ...block, "STREAMS", this.#stream, after];
     const reply = await reader.send("XREADGROUP", ...command) as readonly (readonly Reply[])[] | null;
     const entries = toEntries(reply?.[0]?.[1]);
     await this.#options.admit?.(reader);
-    if (entries.length > 0) {
-      const fitting = Math.floor(GROUP_READ_BYTES * entries.length / Math.max(1, bytesOf(entries)));
-      this.#entriesMax = Math.min(entriesMax, Math.max(1, fitting));
-    }
+    this.#measure(entries);
     return entries;
   }
 
-  /** What is trimmed before anybody was given it is not even pending: only the floor of the stream tells. */
+  /** Of entries as large as these no more are read at once than fit. */
+  #measure(entries: readonly RawEntry[]): void {
+    if (entries.length === 0) return;
+    const fitting = Math.floor(GROUP_READ_BYTES * entries.length / Math.max(1, bytesOf(entries)));
+    this.#entriesMax = Math.min(this.#options.entriesMax, Math.max(1, fitting));
+  }
+
+  /** What is trimmed before anybody was given it is not even pending: the floor of the stream tells, and Redis 7 how much. */
   async #lookForOverrun(connection: RedisConnection): Promise<void> {
     const [groups, floor] = await Promise.all([
       groupsOf(connection, this.#stream),
@@ -275,8 +283,10 @@ export class GroupWorker implements SupervisedWorker {
     const isBehind = typeof floor === "string" && floor !== "" && delivered !== undefined &&
       compareIds(delivered, floor) < 0;
     if (!isBehind) return this.#overrun.end();
-    this.#overrun.begin(floor);
-    this.#lost += await skipTrimmed(connection, { stream: this.#stream, group: this.#options.group });
+    // The floor is the first entry that is left: the last one the group was given may be the last one that is gone.
+    const skipped = await skipTrimmed(connection, { stream: this.#stream, group: this.#options.group });
+    if (skipped !== 0) this.#overrun.begin(floor);
+    this.#lost += skipped ?? 0;
   }
 
   /** A server that is out of memory creates nothing, but what is there can be worked on. */

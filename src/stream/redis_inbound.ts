@@ -10,7 +10,7 @@ import { INBOUND_FAILURES_MAX, INBOUND_PASS_ENTRIES } from "../limits.ts";
 import { Trouble } from "../worker.ts";
 import type { RedisConnection } from "./redis_connection.ts";
 import type { RawEntry } from "./redis_entry.ts";
-import { epochsOf, type EpochSource, type RedisEpochs } from "./redis_epochs.ts";
+import { epochsOf, type EpochSource } from "./redis_epochs.ts";
 import { type GroupOptions, GroupWorker } from "./redis_group.ts";
 import { decodeInbound, type Inbound } from "./redis_inbound_entry.ts";
 import { newMarker, RedisKeys, Script } from "./redis_scripts.ts";
@@ -46,14 +46,10 @@ export function inboundWorker(options: InboundOptions): GroupWorker {
     group: INBOUND_GROUP,
     stream: () => keys.inbound,
     deletesDone: true,
-    admit: (connection) => admit(epochs(connection)),
+    // Neither what comes in by the keys of another database nor what is left in a former Redis is taken.
+    admit: async (connection) => void await epochs(connection).renew(),
   };
   return new GroupWorker(group, (entries, connection) => intake.take(entries, connection));
-}
-
-/** What comes in by the keys of another database is not for this one. */
-async function admit(epochs: RedisEpochs): Promise<void> {
-  if (await epochs.isForeign()) await epochs.renew();
 }
 
 /** Takes entries in, and remembers which of them made the hub fail. */

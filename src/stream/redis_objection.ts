@@ -4,7 +4,7 @@
  * and deliver each other's events. A marker and a run that are those of an epoch before the last say that this is a Redis
  * that lost nothing, while processes of this database follow another one: what is published here is seen by nobody there.
  */
-import { EPOCH_FOLLOWED_MS } from "../limits.ts";
+import { EPOCH_FOLLOWED_MS, EPOCH_READ_GAP_MS } from "../limits.ts";
 import type { Epoch } from "../publication.ts";
 
 /** Why a Redis must not be used. */
@@ -25,8 +25,8 @@ interface Known {
   readonly database: string;
   /** Oldest first. */
   readonly epochs: readonly Epoch[];
-  /** The store's clock, milliseconds. */
-  readonly now: number;
+  /** Whether anybody may follow the last of them. */
+  readonly isFollowed: boolean;
   /** Key of the stream. */
   readonly stream: string;
 }
@@ -48,8 +48,39 @@ export function isForeign(marker: string, database: string): boolean {
   return owner !== null && owner !== database;
 }
 
+/**
+ * Whether anybody follows the last epoch, as one reader of the store sees it. That nobody noted it for long tells nothing
+ * by itself: while the store is away nobody can. So it must be seen unchanged by somebody who could read the store
+ * meanwhile.
+ */
+export class Following {
+  readonly #ms: number;
+  #seen:
+    | { readonly number: number; readonly followedAt: number; readonly since: number; readonly until: number }
+    | null = null;
+
+  /** `ms`: how long it must be seen so. */
+  constructor(ms = EPOCH_FOLLOWED_MS) {
+    this.#ms = ms;
+  }
+
+  /** The store was read just now. */
+  isFollowed({ number, followedAt }: Epoch): boolean {
+    const [now, seen] = [performance.now(), this.#seen];
+    const isSame = seen?.number === number && seen.followedAt === followedAt && now - seen.until < EPOCH_READ_GAP_MS;
+    const since = isSame ? seen.since : now;
+    this.#seen = { number, followedAt, since, until: now };
+    return now - since < this.#ms;
+  }
+
+  /** The store could not be read. */
+  interrupt(): void {
+    this.#seen = null;
+  }
+}
+
 /** Why this Redis must not be used; `null` when nothing speaks against it. */
-export function objectionTo({ marker, run }: Seen, { database, epochs, now, stream }: Known): Objection | null {
+export function objectionTo({ marker, run }: Seen, { database, epochs, isFollowed, stream }: Known): Objection | null {
   if (isForeign(marker, database)) {
     return {
       kind: "foreign",
@@ -60,7 +91,7 @@ export function objectionTo({ marker, run }: Seen, { database, epochs, now, stre
   }
   const last = epochs.at(-1);
   const isFormer = epochs.some((epoch) => epoch !== last && epoch.marker === marker && epoch.runId === run);
-  if (!isFormer || last === undefined || now - last.followedAt >= EPOCH_FOLLOWED_MS) return null;
+  if (!isFormer || !isFollowed) return null;
   return {
     kind: "replaced",
     detail: "Other processes of this database use another Redis by now: nothing is published in this one and nothing " +

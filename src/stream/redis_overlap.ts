@@ -16,6 +16,17 @@ interface Window {
   readonly pends: string[];
 }
 
+/** What lies behind a place. */
+export interface Behind {
+  /** The insertions that its entries name. */
+  readonly pends: ReadonlySet<string>;
+  /** Whether the stream ended before more entries were there than are looked through. */
+  readonly isComplete: boolean;
+}
+
+/** Its id would lie elsewhere. */
+const OVER: Behind = { pends: new Set(), isComplete: true };
+
 /** Knows the insertions behind places in the stream. */
 export class Overlap {
   readonly #epochs: Pick<RedisEpochs, "current" | "look">;
@@ -28,18 +39,18 @@ export class Overlap {
   }
 
   /**
-   * The insertions that the first `REPLAY_OVERLAP_ENTRIES` entries behind a place name. None when its epoch is over: its id
-   * would lie elsewhere. Whoever asked learns of that with the next page, and reads all of it again.
+   * The insertions that the first `REPLAY_OVERLAP_ENTRIES` entries behind a place name. None when its epoch is over: whoever
+   * asked learns of that with the next page, and reads all of it again.
    */
-  behind({ epoch, head }: { epoch: EpochName; head: string }): Promise<ReadonlySet<string>> {
+  behind({ epoch, head }: { epoch: EpochName; head: string }): Promise<Behind> {
     // One after the other: two at once would read the same entries.
     const found = this.#last.then(() => this.#behind(epoch.number, head));
     this.#last = found.catch(() => null);
     return found;
   }
 
-  async #behind(epoch: number, head: string): Promise<ReadonlySet<string>> {
-    if ((await this.#epochs.current()).number !== epoch) return new Set();
+  async #behind(epoch: number, head: string): Promise<Behind> {
+    if ((await this.#epochs.current()).number !== epoch) return OVER;
     // The same ids may name other entries in another life of the stream.
     this.#windows = this.#windows.filter((window) => window.epoch === epoch);
     for (let window = this.#find(head) ?? this.#begin(head, epoch);;) {
@@ -49,15 +60,19 @@ export class Overlap {
         continue;
       }
       const end = start + REPLAY_OVERLAP_ENTRIES;
-      if (window.ids.length >= end) return new Set(window.pends.slice(start, end));
+      if (window.ids.length >= end) {
+        return { pends: new Set(window.pends.slice(start, end)), isComplete: false };
+      }
       const state = await this.#epochs.look({ after: window.read, count: LOG_PAGE_EVENTS });
-      if (state.epoch.number !== epoch) return new Set();
+      if (state.epoch.number !== epoch) return OVER;
       for (const entry of state.entries) {
         window.ids.push(entry.id);
         window.pends.push(pendOf(entry));
       }
       window.read = state.entries.at(-1)?.id ?? window.read;
-      if (state.entries.length < LOG_PAGE_EVENTS) return new Set(window.pends.slice(firstBehind(window, head)));
+      if (state.entries.length < LOG_PAGE_EVENTS) {
+        return { pends: new Set(window.pends.slice(firstBehind(window, head))), isComplete: true };
+      }
     }
   }
 

@@ -146,7 +146,7 @@ export class Publisher implements AsyncDisposable {
       if (this.#dropped === 0) log.warn("More events wait for Redis than are kept; the sweep will publish the others");
       this.#dropped += excess;
     }
-    this.#running ??= this.#work().finally(() => this.#running = null);
+    this.#running ??= this.#work();
   }
 
   #enqueue(stored: StoredEvent): void {
@@ -166,6 +166,8 @@ export class Publisher implements AsyncDisposable {
     while (this.#waiting.length > 0 && !this.#stopping.signal.aborted) {
       await this.#send(this.#writer.batch(this.#takeFirst(PUBLISH_BATCH_EVENTS)));
     }
+    // In the same turn as it saw that nothing waits: what is stored a turn later begins anew.
+    this.#running = null;
   }
 
   /** Sends a batch until Redis has it. */

@@ -11,13 +11,7 @@
  * before (or the stream has just failed), because some events may come again.
  */
 import { heldBytes } from "../event.ts";
-import {
-  LOG_PAGE_BYTES_MAX,
-  REPLAY_MARGIN_MS,
-  REPLAY_OVERLAP_ENTRIES,
-  REPLAY_SKEW_MS,
-  STREAM_SKEW_MS,
-} from "../limits.ts";
+import { LOG_PAGE_BYTES_MAX, REPLAY_MARGIN_MS, REPLAY_SKEW_MS, STREAM_SKEW_MS } from "../limits.ts";
 import type { Epoch, PublicationPage, PublicationPlace, PublicationSource, StoredEvent } from "../publication.ts";
 import type { LogPage, Position, Reset } from "../stream.ts";
 import type { RedisEpochs, StreamState } from "./redis_epochs.ts";
@@ -52,37 +46,34 @@ export class Replay {
     this.#overlap = new Overlap(epochs);
   }
 
-  /** The place before the oldest event the store keeps; the head of the stream when there is none. */
-  async oldest(state: StreamState): Promise<Place> {
+  /**
+   * The place before the oldest event the store keeps; the head of the stream when there is none. `told`: the reader is
+   * told that events may come again.
+   */
+  async oldest(state: StreamState, { told = false }: { told?: boolean } = {}): Promise<Place> {
     const oldest = await this.#source.oldest();
     if (oldest === null) return streamPlace(state.epoch, state.last);
-    return placeAt(state, { pub: oldest, pend: "" });
+    return { ...placeAt(state, { pub: oldest, pend: "" }), told };
   }
 
   /** The place from which nothing is missed that was behind a lost place. The reader is told of it. */
   lost(state: StreamState, place: Place): Place {
-    const isReplay = place.phase === "replay" || place.phase === "closing";
-    const time = isReplay ? this.#endOf(place) : this.timeOf(place);
+    const isInStream = place.phase === "stream" || place.phase === "overlap";
+    // A replay leaves to the stream what lies behind H, also where it has given what was published later. What was published
+    // long before H was noted was in the store then.
+    const time = this.timeOf(isInStream ? place : { epoch: place.epoch, id: place.head });
     const pub = Math.max(0, Math.min(time, this.#epochs.startBehind(place.epoch)) - REPLAY_MARGIN_MS);
     // What was read in the store before that is not lost: a replay that is interrupted again and again gets on.
-    const at = isReplay && place.at.pub < pub ? place.at : { pub, pend: "" };
+    const at = !isInStream && place.at.pub < pub ? place.at : { pub, pend: "" };
     return { ...placeAt(state, at), told: true };
   }
 
   /**
-   * The time of a place: the reader has what was published before, but for the skew. What lies behind a place of the
-   * stream has a later id and was published after the epoch began; the id alone says nothing where nothing was published
-   * yet. A replay leaves to the stream what lies behind H, also where it has given what was published later.
+   * The time of a place in the stream: the reader has what was published before, but for the skew. What lies behind has a
+   * later id and was published after the epoch began; the id alone says nothing where nothing was published yet.
    */
-  timeOf(place: Place): number {
-    const startedAt = this.#epochs.find(place.epoch)?.startedAt ?? 0;
-    if (place.phase === "stream" || place.phase === "overlap") return Math.max(millisecondsOf(place.id), startedAt);
-    return Math.min(place.at.pub, this.#endOf(place));
-  }
-
-  /** When H was noted, or so: what was published long before was in the store then. An empty stream has no time. */
-  #endOf({ epoch, head }: ReplayPlace): number {
-    return Math.max(millisecondsOf(head), this.#epochs.find(epoch)?.startedAt ?? 0);
+  timeOf({ epoch, id }: { readonly epoch: EpochName; readonly id: string }): number {
+    return Math.max(millisecondsOf(id), this.#epochs.find(epoch)?.startedAt ?? 0);
   }
 
   /** The place before the first event received at or after a time; the head when there is none. */
@@ -170,11 +161,8 @@ export class Replay {
     place: ReplayPlace,
     entries: readonly StoredEvent[],
   ): Promise<{ entries: readonly StoredEvent[]; isComplete: boolean }> {
-    const behind = await this.#overlap.behind(place);
-    return {
-      entries: behind.size === 0 ? entries : entries.filter(({ pend }) => !behind.has(pend)),
-      isComplete: behind.size < REPLAY_OVERLAP_ENTRIES,
-    };
+    const { pends, isComplete } = await this.#overlap.behind(place);
+    return { entries: pends.size === 0 ? entries : entries.filter(({ pend }) => !pends.has(pend)), isComplete };
   }
 }
 

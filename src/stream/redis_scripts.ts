@@ -125,7 +125,7 @@ return {1, run, marker, last, floor, now, entries}
 
 /**
  * KEYS stream, epoch, floor; ARGV the marker seen, a new one. Sets the new one unless somebody else did; answers which
- * one holds. Positions of the new epoch lie behind whatever was noted in the old one.
+ * one holds. What was noted of the old epoch is forgotten, the floor too: the stream counts from its last id as it is now.
  */
 export const CLAIM = new Script(`${STATE}
 if marker == ARGV[1] then

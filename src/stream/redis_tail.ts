@@ -121,23 +121,29 @@ export class RedisTail implements AsyncDisposable {
 
   async #step(): Promise<void> {
     const { keys, epochs } = this.#options;
-    const wait = ["COUNT", 1, "BLOCK", this.#blockMs, "STREAMS", keys.stream, keys.cells];
-    const reply = await this.#connection.send("XREAD", ...wait, this.#entries, this.#cells);
+    const what = ["COUNT", 1, "BLOCK", this.#blockMs, "STREAMS", keys.stream, keys.cells];
+    const reply = await this.#connection.send("XREAD", ...what, this.#entries, this.#cells);
     if (performance.now() - this.#comparedAt >= (this.#options.compareMs ?? STREAM_COMPARE_MS)) {
       this.#comparedAt = performance.now();
       await epochs.compare();
     }
     const { epoch, last } = await epochs.look();
     if (epoch.number !== this.#epoch) {
+      // The epoch was seen by another connection, which may lead to another server by now.
+      this.#connection.reconnect();
       await this.#find();
       this.#tellAll();
       return;
     }
+    const streams = Array.isArray(reply) ? reply as readonly [string, unknown][] : [];
     if (compareIds(last, this.#entries) > 0) {
       this.#entries = last;
       this.#tell();
+    } else if (streams.some(([name]) => name === keys.stream)) {
+      // What was read is not where it is looked: the two connections lead to different servers.
+      this.#connection.reconnect();
+      await wait(REDIS_RETRY_MS, this.#stopping.signal);
     }
-    const streams = Array.isArray(reply) ? reply as readonly [string, unknown][] : [];
     if (streams.some(([name]) => name === keys.cells)) await this.#tellCells();
     if (performance.now() - this.#refreshedAt >= CELLS_REFRESH_MS) this.#tellMissed();
   }

@@ -8,7 +8,7 @@ import { Script } from "./redis_scripts.ts";
 /**
  * KEYS stream; ARGV group. Where the first entry that is left lies behind the last one the group was given, the group is
  * set right before it, with the number of entries that came before; so the difference is told once, whoever asks. Answers
- * the difference. Before Redis 7 it is not known, nor where entries were deleted that the group was not given.
+ * the difference, or nil where it is not known: before Redis 7, and where entries were deleted that the group was not given.
  */
 const SKIP_TRIMMED = new Script(`
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
@@ -30,9 +30,9 @@ for _, reply in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
 end
 local stream = fields(redis.call('XINFO', 'STREAM', KEYS[1]))
 local added = stream['entries-added']
-if not group or not added or not group['entries-read'] then return 0 end
+if not group or not added or not group['entries-read'] then return false end
 local delivered = group['last-delivered-id']
-if isBefore(delivered, stream['max-deleted-entry-id']) then return 0 end
+if isBefore(delivered, stream['max-deleted-entry-id']) then return false end
 local target = stream['last-generated-id']
 local first = stream['first-entry']
 if first then
@@ -46,10 +46,14 @@ redis.call('XGROUP', 'SETID', KEYS[1], ARGV[1], target, 'ENTRIESREAD', before)
 return math.max(0, before - group['entries-read'])
 `);
 
-/** Answers how many entries were dropped since the last call of anybody, and lets the group go on behind them. */
+/**
+ * Answers how many entries were dropped since the last call of anybody, and lets the group go on behind them; `null` where
+ * that is not known.
+ */
 export async function skipTrimmed(
   connection: RedisConnection,
   { stream, group }: { stream: string; group: string },
-): Promise<number> {
-  return Number(await SKIP_TRIMMED.run(connection, { keys: [stream], args: [group], repeatable: true }));
+): Promise<number | null> {
+  const skipped = await SKIP_TRIMMED.run(connection, { keys: [stream], args: [group], repeatable: true });
+  return skipped === null ? null : Number(skipped);
 }

@@ -125,6 +125,55 @@ redisTest("of large entries fewer are read at once", async (server) => {
   assert(given.length <= 6, `${given} were read at once`);
 });
 
+redisTest("of large entries fewer are taken over at once", async (server) => {
+  const text = "x".repeat(64_000);
+  for (let i = 0; i < 600; i++) await server.send("XADD", "own", "*", "text", text);
+  await server.send("XGROUP", "CREATE", "own", "g", "0");
+  await server.send(
+    "EVAL",
+    "return #redis.call('XREADGROUP', 'GROUP', 'g', 'dead', 'COUNT', 600, 'STREAMS', 'own', '>')[1][2]",
+    1,
+    "own",
+  );
+  const given: number[] = [];
+  const times = { blockMs: 50, claimIdleMs: 0 };
+  const worker = new GroupWorker(
+    { url: server.url, group: "g", stream: () => "own", entriesMax: 10_000, ...times },
+    (entries) => {
+      given.push(entries.length);
+      return Promise.resolve(entries.map(({ id }) => id));
+    },
+  );
+  await using _running = running(worker);
+  await until("all are given", () => given.reduce((sum, count) => sum + count, 0) === 600);
+  // The first time nothing is known of how large they are.
+  assert(given[0]! < 600, `${given} were taken over at once`);
+  assert(given.slice(1).every((count) => count * text.length <= 9 * 1024 * 1024), `${given} were taken over at once`);
+});
+
+redisTest("a stream that was trimmed of what the group was given, and of nothing else, is no alarm", async (server) => {
+  const source = new FakeStore();
+  await using stream = await RedisStream.open({ url: server.url, source, ...QUICK });
+  const options = { url: server.url, source, ...QUICK_GROUP, ageMs: 60_000 };
+  const store = async (count: number) => {
+    await source.append(events(count));
+    await stream.whenPublished();
+  };
+  {
+    await using _running = running(rollupWorker(options));
+    await store(5);
+    await whenCounted(source);
+  }
+  await store(5);
+  await server.send("XTRIM", "events", "MAXLEN", 5);
+  // With it the first entry that is left is noted.
+  await store(1);
+  const worker = rollupWorker(options);
+  await using _running = running(worker);
+  await whenCounted(source);
+  assertEquals([worker.overruns, worker.lost], [0, 0]);
+});
+
 redisTest(
   "what was trimmed before anybody was given it is an alarm, told once, and the lag is right",
   async (server) => {

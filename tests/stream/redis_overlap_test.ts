@@ -1,6 +1,7 @@
 /** Where a replay of the store meets the stream: each event once, however many were on their way, or a reset before. */
 import { assert, assertEquals } from "@std/assert";
 import { RedisStream } from "../../src/stream/redis.ts";
+import { formatPosition, parsePosition } from "../../src/stream/redis_position.ts";
 import type { EventStream, Position, Reset } from "../../src/stream.ts";
 import { TcpProxy } from "../services/proxy.ts";
 import type { RedisServer } from "../services/redis.ts";
@@ -189,6 +190,45 @@ redisTest(
     assert(ids.length <= seen.size || resets.length === 1, "events came again and nobody said so");
   },
 );
+
+redisTest("entries that are not the hub's count among those that are looked through", async (server) => {
+  const source = new FakeStore();
+  await ageEpoch(server, source);
+  await using stream = await RedisStream.open({ url: server.url, source, ...QUICK });
+  await source.append(events(200));
+  await stream.whenPublished();
+  await server.flushAll();
+  const { position } = await stream.open(TENANT, { at: "earliest" });
+  const first = await stream.read({ after: position, limit: 10, tenant: TENANT });
+  assertEquals([first.entries, first.reset], [[], undefined]);
+  const script = "for i = 1, tonumber(ARGV[1]) do redis.call('XADD', KEYS[1], '*', 'not', 'ours') end";
+  await server.send("EVAL", script, 1, "events", 6_000);
+  const later = events(100);
+  await source.append(later);
+  await stream.whenPublished();
+  const { ids, resets } = await walk(stream, first.position);
+  assert(ids.length > new Set(ids).size, "nothing came again: the test is void");
+  assertEquals(resets, [{ reason: "epoch", mode: "replay" }]);
+});
+
+redisTest("who was told that events may come again is not told twice", async (server) => {
+  const source = new FakeStore();
+  const past = { from: Date.now() - 90 * MINUTE, to: Date.now() - 30 * MINUTE, everyMs: MINUTE };
+  await storeInThePast(server, source, { ...past, isLost: true });
+  await using stream = await RedisStream.open({ url: server.url, source, ...QUICK });
+  await source.append(events(20));
+  await stream.whenPublished();
+  const head = await stream.head();
+  const elsewhere = parsePosition(head);
+  const unknown = formatPosition({ ...elsewhere, epoch: { ...elsewhere.epoch, check: "0000000" } });
+  const ahead = head.replace(/\.3\.0*\d/, (text) => `${text.slice(0, -1)}9`);
+  for (const [place, reason] of [[unknown, "epoch"], [ahead, "future"]] as const) {
+    const opened = await stream.open(TENANT, { cursor: stream.cursor(TENANT, place) });
+    assertEquals(opened.reset, { reason, mode: "replay" });
+    const { resets } = await walk(stream, opened.position);
+    assertEquals(resets, []);
+  }
+});
 
 redisTest("a store that is older than its first stream is told of, and given whole", async (server) => {
   const source = new FakeStore();

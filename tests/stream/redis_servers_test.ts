@@ -2,7 +2,7 @@
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { HubError } from "../../src/errors.ts";
 import { RedisStream } from "../../src/stream/redis.ts";
-import { inboundWorker } from "../../src/stream/redis_inbound.ts";
+import { type InboundOptions, inboundWorker } from "../../src/stream/redis_inbound.ts";
 import { reasonOf } from "../../src/worker.ts";
 import { recordLogs } from "../logs.ts";
 import { TcpProxy } from "../services/proxy.ts";
@@ -25,6 +25,23 @@ async function reasonAgainst(stream: RedisStream): Promise<string> {
 
 async function cursorOf(stream: RedisStream): Promise<string> {
   return stream.cursor(TENANT, await stream.head());
+}
+
+/** Inbound events are stored nowhere; `take` is called for those that would be. */
+function inboundOptions({ url, source, take }: { url: string; source: FakeStore; take?: () => void }): InboundOptions {
+  return {
+    url,
+    source,
+    hub: {
+      publishBatch: (inputs) => {
+        take?.();
+        return Promise.resolve(inputs.map((_, index) => ({ index, id: String(index), status: "stored" as const })));
+      },
+    },
+    deadLetters: { add: () => Promise.resolve(0) },
+    now: () => 7,
+    ...QUICK_GROUP,
+  };
 }
 
 redisTest(
@@ -67,24 +84,12 @@ redisTest("what comes in by the keys of another database is not for this one", a
   await first.stream.check();
   await server.send("XADD", "events:in", "*", "user_id", "ann", "event_type", "purchase", "amount", "1");
   let taken = 0;
-  const options = (source: FakeStore, take: () => void) => ({
-    url: server.url,
-    source,
-    hub: {
-      publishBatch: (inputs: readonly unknown[]) => {
-        take();
-        return Promise.resolve(inputs.map((_, index) => ({ index, id: String(index), status: "stored" as const })));
-      },
-    },
-    deadLetters: { add: () => Promise.resolve(0) },
-    now: () => 7,
-    ...QUICK_GROUP,
-  });
-  const worker = inboundWorker(options(new FakeStore(), () => taken += 1));
+  const { url } = server;
+  const worker = inboundWorker(inboundOptions({ url, source: new FakeStore(), take: () => taken += 1 }));
   await using _second = running(worker);
   await until("the second is refused", () => worker.trouble !== null);
   assertEquals([taken, await server.send("XLEN", "events:in")], [0, 1]);
-  await using _worker = running(inboundWorker(options(first.source, () => {})));
+  await using _worker = running(inboundWorker(inboundOptions({ url, source: first.source })));
   await until("the first takes it", async () => await server.send("XLEN", "events:in") === 0);
   assertEquals(taken, 0);
 });
@@ -171,10 +176,42 @@ redisTest("what only a former Redis was given is counted, and published in the o
   assertEquals(reader.resets, []);
 });
 
+redisTest(
+  "a cursor of the Redis that is in use tells who has not asked yet, instead of all over again",
+  async (server) => {
+    await using other = await RedisServer.start();
+    const source = new FakeStore();
+    const late = { ...QUICK, compareMs: 3_600_000 };
+    await using former = await RedisStream.open({ url: server.url, source, ...late });
+    await source.append(events(20));
+    await former.whenPublished();
+    await using current = await RedisStream.open({ url: other.url, source: silent(source), ...late });
+    const after = await current.head();
+    const cursor = current.cursor(TENANT, after);
+    const error = await assertRejects(() => former.open(TENANT, { cursor }), HubError);
+    assertEquals(error.code, "unavailable");
+    await assertRejects(() => former.read({ after, limit: 10, tenant: TENANT }), HubError);
+    assertMatch(await reasonAgainst(former), REPLACED);
+  },
+);
+
+redisTest("an erasure in a former Redis does not pass for one in the Redis that is in use", async (server) => {
+  await using other = await RedisServer.start();
+  const source = new FakeStore();
+  const late = { ...QUICK, compareMs: 3_600_000 };
+  await using former = await RedisStream.open({ url: server.url, source, ...late });
+  await former.check();
+  await using current = await RedisStream.open({ url: other.url, source: silent(source), ...late });
+  await current.check();
+  const error = await assertRejects(() => former.forget(TENANT, "user-1"), HubError);
+  assertEquals(error.code, "unavailable");
+  assertEquals(await current.forget(TENANT, "user-1"), 0);
+});
+
 redisTest("where nobody uses the other Redis any more, the former one is used again", async (server) => {
   await using other = await RedisServer.start();
   const source = new FakeStore();
-  await using former = await openParts(server.url, { ...SOON, source });
+  await using former = await openParts(server.url, { ...SOON, source, followedMs: 500 });
   await using reader = new Reader(former.stream, await cursorOf(former.stream));
   {
     await using current = await RedisStream.open({ url: other.url, source: silent(source), ...SOON, ...QUICK });
@@ -183,28 +220,71 @@ redisTest("where nobody uses the other Redis any more, the former one is used ag
   }
   const all = events(20);
   await source.append(all);
-  source.skewMs = 60_000;
   await reader.whenSeen(all);
   await whenCounted(source);
   assertEquals((await source.epochs()).length, 3);
 });
 
+redisTest(
+  "while the store is away nobody can follow the other Redis, and the former one stays unused",
+  async (server) => {
+    await using other = await RedisServer.start();
+    const source = new FakeStore();
+    await using former = await RedisStream.open({ url: server.url, source, ...SOON, ...QUICK });
+    await former.check();
+    await using current = await RedisStream.open({ url: other.url, source: silent(source), ...QUICK });
+    await current.check();
+    await until("the former one is given up", () => former.check().then(() => false, () => true));
+    const read = source.epochs.bind(source);
+    let [failures, readings] = [0, 0];
+    source.epochs = () => {
+      failures += 1;
+      return Promise.reject(new HubError("unavailable", "The store is away"));
+    };
+    await until("the store is missed", () => failures > 0);
+    // A minute later it is back, and the processes on the other one have not noted anything yet.
+    source.skewMs = 60_000;
+    source.epochs = () => {
+      readings += 1;
+      return read();
+    };
+    await until("the former one has read the store again", () => readings > 1);
+    assertMatch(await reasonAgainst(former), REPLACED);
+    assertEquals((await read()).length, 2);
+  },
+);
+
 redisTest("a name that leads to another Redis by now: a new connection finds it", async (server) => {
   await using other = await RedisServer.start();
   await using proxy = TcpProxy.to(server.port);
   const source = new FakeStore();
-  await using parts = await openParts(`redis://127.0.0.1:${proxy.port}`, { ...SOON, source });
+  const url = `redis://127.0.0.1:${proxy.port}`;
+  await using parts = await openParts(url, { ...SOON, source });
+  await using _inbound = running(inboundWorker(inboundOptions({ url, source })));
   await using reader = new Reader(parts.stream, await cursorOf(parts.stream));
+  const bringIn = (to: RedisServer) =>
+    to.send("XADD", "events:in", "*", "user_id", "ann", "event_type", "purchase", "amount", "1");
+  const whenTaken = (from: RedisServer) =>
+    until("inbound events are taken", async () => await from.send("XLEN", "events:in") === 0);
+  await bringIn(server);
+  await whenTaken(server);
   proxy.target = other.port;
   await using current = await RedisStream.open({ url: other.url, source: silent(source), ...QUICK });
   await current.check();
   await until("the other one is used", async () => {
     return (await parts.stream.head().catch(() => "")).startsWith("00000002");
   });
+  // Somebody who has not noticed yet: the former one has more than the other by its clock.
+  await server.send("XADD", "events", `${Date.now() + 3_600_000}-0`, "not", "ours");
+  await until("nothing is connected to the former one", async () => {
+    return !/name=eventhub(?!-test)/.test(String(await server.send("CLIENT", "LIST")));
+  });
   const all = events(20);
   await source.append(all);
   await reader.whenSeen(all);
   await whenCounted(source);
-  assertEquals([await server.send("XLEN", "events"), await other.send("XLEN", "events")], [0, 20]);
+  assertEquals([await server.send("XLEN", "events"), await other.send("XLEN", "events")], [1, 20]);
+  await bringIn(other);
+  await whenTaken(other);
   assertEquals((await source.epochs()).length, 2);
 });
