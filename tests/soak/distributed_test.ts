@@ -77,6 +77,7 @@ soakCase("a stream that is longer than it may be is caught", {
       entriesMax: 3_000,
       eventsPerSecond: 4_000,
       isBounded: false,
+      alarmMs: 1_000,
     }),
   check: finds("entries in the stream", "memory of Redis grew"),
 });

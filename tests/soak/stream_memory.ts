@@ -26,6 +26,8 @@ export interface StreamMemoryOptions {
   readonly eventsPerSecond: number;
   /** `false` leaves the stream longer than it is expected to be: a control. */
   readonly isBounded?: boolean;
+  /** How long the alarm is waited for; missing = 30 s. A control has none. */
+  readonly alarmMs?: number;
 }
 
 /** The alarm: the stream dropped entries that the group that counts had not been given. */
@@ -74,7 +76,10 @@ export async function runStreamMemory(options: StreamMemoryOptions): Promise<Rep
   const sentSeconds = (Date.now() - startedAt) / 1_000;
   await rollup.start();
   const violations: string[] = [];
-  await until(async () => await overruns() > 0, { name: `${ALARM_METRIC} tells of it`, timeoutMs: ALARM_TIMEOUT_MS })
+  await until(async () => await overruns() > 0, {
+    name: `${ALARM_METRIC} tells of it`,
+    timeoutMs: options.alarmMs ?? ALARM_TIMEOUT_MS,
+  })
     .catch((error: Error) => violations.push(error.message));
   const settledMs = await untilSettled(servers);
   const figures = {
