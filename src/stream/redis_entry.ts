@@ -1,7 +1,6 @@
 /** Events as entries of the stream, and back. The first five fields are those of the prototype. */
 import { formatAmount, parseAmount } from "../amount.ts";
-import type { Event, Source } from "../event.ts";
-import { isEventType } from "../event.ts";
+import { type Event, isEventType, isSource, isTenant, type Source } from "../event.ts";
 import type { Insertion, StoredEvent } from "../publication.ts";
 import { formatTimestamp, parseTimestamp } from "../timestamp.ts";
 import type { Reply } from "./redis_connection.ts";
@@ -20,9 +19,7 @@ export interface StreamEntry extends Insertion {
   readonly pub: number;
 }
 
-const SOURCES: ReadonlySet<string> = new Set<Source>(["rest", "graphql", "grpc", "redis", "import"]);
 const PEND = /^[0-9a-f]{24}$/;
-const TENANT = /^[a-z0-9][a-z0-9_-]{0,62}$/;
 const EVENT_ID = /^[A-Za-z0-9._:@~+=/-]{1,128}$/;
 
 /** Names and values of an entry. */
@@ -51,7 +48,7 @@ export function fromFields({ id, fields }: RawEntry): StreamEntry | null {
   const timestamp = parseTimestamp(text("timestamp"), "UTC");
   const receivedAt = parseTimestamp(text("received_at"), "UTC");
   const pub = Number(text("pub"));
-  if (!TENANT.test(tenant!) || !EVENT_ID.test(eventId!) || !isEventType(eventType!) || !SOURCES.has(source!)) {
+  if (!isTenant(tenant!) || !EVENT_ID.test(eventId!) || !isEventType(eventType!) || !isSource(source!)) {
     return null;
   }
   if (!amount.ok || !timestamp.ok || !receivedAt.ok || !PEND.test(text("pend"))) return null;

@@ -1,5 +1,6 @@
 /** Inbound entries: one field `payload` with JSON, or the fields of an event by name. */
 import { HubError } from "../errors.ts";
+import { isTenant } from "../event.ts";
 import { EVENT_BODY_BYTES_MAX } from "../limits.ts";
 import type { RawEntry } from "./redis_entry.ts";
 
@@ -19,7 +20,6 @@ export interface Inbound {
   readonly refusal: HubError | null;
 }
 
-const TENANT = /^[a-z0-9][a-z0-9_-]{0,62}$/;
 const DEFAULT_TENANT = "default";
 /** What the hub writes beside an event: an entry of the outbound stream can be put into this one as it is. */
 const IGNORED: ReadonlySet<string> = new Set(["tenant", "received_at", "source", "pend", "pub", "traceparent"]);
@@ -40,7 +40,7 @@ export function decodeInbound(
   }
   const name = `in:${marker}:${id}`;
   const asked = of.get("tenant") ?? DEFAULT_TENANT;
-  const tenant = TENANT.test(asked) ? asked : DEFAULT_TENANT;
+  const tenant = isTenant(asked) ? asked : DEFAULT_TENANT;
   const refused = (code: "malformed" | "payload_too_large" | "invalid_argument", message: string): Inbound => {
     const payload = JSON.stringify((of.get("payload") ?? JSON.stringify(Object.fromEntries(of))).slice(0, SHOWN));
     return { id, name, tenant, input: null, payload, userId: null, refusal: new HubError(code, message) };
