@@ -3,7 +3,7 @@
  * memory of Redis must stay what the bound allows, and every event must be counted exactly once, also those that the
  * stream dropped while nobody counted: these must be told by a metric.
  *
- * `deno task soak:stream-memory --events 2000000 --maxlen 100000 --rate 5000`
+ * `deno task soak:stream-memory --events 2000000 --maxlen 100000 --rate 2000`
  */
 import { distributedLacking, mongoKind, openServers, type TestServers } from "../services/distributed.ts";
 import { getJson, metricSum, verifyRollups } from "./api.ts";
@@ -196,7 +196,7 @@ async function compare(httpUrl: string, load: CountedLoad, startedAt: number): P
 }
 
 if (import.meta.main) {
-  const flags = readNumbers(Deno.args, { events: 2_000_000, maxlen: 100_000, rate: 5_000 });
+  const flags = readNumbers(Deno.args, { events: 2_000_000, maxlen: 100_000, rate: 2_000 });
   if (distributedLacking() !== "") throw new Error(`Cannot run: ${distributedLacking()}`);
   conclude(await runStreamMemory({ events: flags.events, entriesMax: flags.maxlen, eventsPerSecond: flags.rate }));
 }
