@@ -10,16 +10,16 @@ export interface Outcome {
 }
 
 /** Whether this process may start others; `deno task test` grants it, bare `deno test` does not. */
-export const canStart = (["run", "read", "write", "net", "env"] as const)
+const canStart = (["run", "read", "write", "net", "env"] as const)
   .every((name) => Deno.permissions.querySync({ name }).state === "granted");
 
-/** A test that starts processes; without the permissions for it, it is ignored and says so. */
-export function processTest(name: string, fn: () => Promise<void>): void {
-  Deno.test({
-    name: `${name}${canStart ? "" : " (needs --allow-run, --allow-net and files: deno task test)"}`,
-    ignore: !canStart,
-    fn,
-  });
+/**
+ * A test that starts processes; without the permissions for it, or where something is `lacking` (a text that says what;
+ * empty = nothing), it is ignored and says so.
+ */
+export function processTest(name: string, fn: () => Promise<void>, { lacking = "" } = {}): void {
+  const reason = canStart ? lacking : "needs --allow-run, --allow-net and files: deno task test";
+  Deno.test({ name: `${name}${reason && ` (${reason})`}`, ignore: reason !== "", fn });
 }
 
 /** Runs a command line to its end. */

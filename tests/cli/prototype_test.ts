@@ -6,7 +6,7 @@ import { listAll } from "../storage/conformance/model.ts";
 import { openMongodb } from "../storage/mongodb.ts";
 import { openFile } from "../storage/sqlite.ts";
 import { mongoLacking } from "../services/mongo.ts";
-import { canStart } from "./process.ts";
+import { processTest } from "./process.ts";
 import { runTransfer, workFolder } from "./transfer.ts";
 
 const lacking = mongoLacking();
@@ -21,10 +21,9 @@ function prototypeTest(
     harness: Awaited<ReturnType<typeof openMongodb>>;
   }) => Promise<void>,
 ): void {
-  Deno.test({
-    name: `import --from-prototype: ${name}${lacking && ` (${lacking})`}`,
-    ignore: lacking !== "" || !canStart,
-    fn: async () => {
+  processTest(
+    `import --from-prototype: ${name}`,
+    async () => {
       await using harness = await openMongodb({ isPublished: true });
       const events = harness.database.collection<{ _id: ObjectId }>("events");
       await fn({
@@ -33,7 +32,8 @@ function prototypeTest(
         harness,
       });
     },
-  });
+    { lacking },
+  );
 }
 
 /** An ObjectId of a moment. */

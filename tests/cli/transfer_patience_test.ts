@@ -6,7 +6,7 @@ import { HubError } from "../../src/errors.ts";
 import { mongo, mongoLacking } from "../services/mongo.ts";
 import { TcpProxy } from "../services/proxy.ts";
 import { openMongodb } from "../storage/mongodb.ts";
-import { canStart } from "./process.ts";
+import { processTest } from "./process.ts";
 import { countsOf, countsOfFile, fillStore, runTransfer, workFolder } from "./transfer.ts";
 
 const lacking = mongoLacking();
@@ -17,10 +17,9 @@ function writeTo(command: "insert" | "update", collection: string): string {
   return `${command}\0${String.fromCharCode(collection.length + 1)}\0\0\0${collection}\0`;
 }
 
-Deno.test({
-  name: `transfer: MongoDB may be away for a moment at any write${lacking && ` (${lacking})`}`,
-  ignore: lacking !== "" || !canStart,
-  fn: async () => {
+processTest(
+  "transfer: MongoDB may be away for a moment at any write",
+  async () => {
     await using folder = workFolder();
     await fillStore(folder, "first", 400);
     assertEquals(
@@ -51,7 +50,8 @@ Deno.test({
       assertEquals(await countsOf(target.transfer), expected);
     }
   },
-});
+  { lacking },
+);
 
 Deno.test("transfer: a store that stays away ends a move in a sentence; another error does at once", async () => {
   const { signal } = new AbortController();

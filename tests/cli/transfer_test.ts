@@ -8,17 +8,13 @@ import { mongoLacking, mongoUrl, newDatabaseName } from "../services/mongo.ts";
 import { event, events, HOUR, NOON, store, TENANT } from "../storage/conformance/events.ts";
 import { openMongodb } from "../storage/mongodb.ts";
 import { openFile } from "../storage/sqlite.ts";
-import { canStart, processTest } from "./process.ts";
+import { processTest } from "./process.ts";
 import { countsOf, countsOfFile, fill, fillStore, FROZEN_MINUTE, runTransfer, workFolder } from "./transfer.ts";
 
 const lacking = mongoLacking();
 
 function mongoTest(name: string, fn: () => Promise<void>): void {
-  Deno.test({
-    name: `transfer: ${name}${lacking && ` (${lacking})`}`,
-    ignore: lacking !== "" || !canStart,
-    fn,
-  });
+  processTest(`transfer: ${name}`, fn, { lacking });
 }
 
 mongoTest("what is frozen stays so in MongoDB, nothing is handed out, and the file can be given again", async () => {
